@@ -1,0 +1,134 @@
+"""The subject: a language model under study, with the codec that feeds it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sae.errors import AtlasError
+from sae.models.encoding import Codec, Encoded, Modality
+
+_FINAL_NORMS = ("ln_f", "final_layer_norm", "final_layernorm", "norm", "final_norm")
+"""What the model families call the normalisation before the unembedding."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A model in evaluation mode, none of whose parameters asks for a gradient."""
+
+    name: str
+    """The config's name for it."""
+    model_id: str
+    """Hash of the weights."""
+    architecture: str
+    """Class of the model, for example `LlamaForCausalLM`."""
+    module: nn.Module
+    """`module(input_ids=…, attention_mask=…)` returns an object with `logits` [b, t, v]."""
+    codec: Codec
+    n_layers: int
+    d_model: int
+    n_parameters: int
+    modalities: tuple[Modality, ...]
+    """What it reads."""
+    source: str
+    revision: str | None
+
+    @property
+    def device(self) -> torch.device:
+        """Where its parameters lie."""
+        return next(self.module.parameters()).device
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Number of parameters; tied ones count once."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def freeze(module: nn.Module) -> nn.Module:
+    """Evaluation mode, no gradients: what a subject's module must be."""
+    module.eval()
+    module.requires_grad_(False)
+    return module
+
+
+def collate(subject: Subject, encoded: Sequence[Encoded]) -> dict[str, Tensor]:
+    """One batch from several documents, padded on the right, on the subject's device.
+
+    Returns `input_ids` int64 [b, t], `attention_mask` int64 [b, t] (1 = real) and, where there are pictures,
+    `images` float32 [n_images, 3, h, w] in 0..1, in the order of the documents.
+    Raises AtlasError on an empty batch, a document longer than the context, or pictures of different sizes.
+    """
+    if not encoded or not all(len(document) for document in encoded):
+        raise AtlasError("A batch needs at least one document, and every document at least one token.")
+    length = max(len(document) for document in encoded)
+    if length > subject.codec.context_size:
+        raise AtlasError(f"{length} tokens are longer than the {subject.codec.context_size} that {subject.name} reads.")
+    ids = np.full((len(encoded), length), subject.codec.pad_id, dtype=np.int64)
+    mask = np.zeros((len(encoded), length), dtype=np.int64)
+    for row, document in enumerate(encoded):
+        ids[row, : len(document)] = document.token_ids
+        mask[row, : len(document)] = 1
+    batch = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+    images = [document.image for document in encoded if document.image is not None]
+    if images:
+        batch["images"] = _stack_images(images)
+    return {key: tensor.to(subject.device) for key, tensor in batch.items()}
+
+
+def logits(subject: Subject, inputs: dict[str, Tensor]) -> Tensor:
+    """Next-token logits [b, t, v] of a collated batch. Raises AtlasError for a model without a language head."""
+    output = subject.module(**inputs)
+    scores = getattr(output, "logits", None)
+    if not isinstance(scores, Tensor):
+        raise AtlasError(f"{subject.name} ({subject.architecture}) has no language head, so it predicts no tokens.")
+    return scores
+
+
+def unembedding(subject: Subject) -> Tensor:
+    """W_U [v, d] with the final normalisation folded in, so that `W_U @ direction` are its direct logit weights.
+
+    The gain multiplies each column; a LayerNorm also centres, so its rows lose their mean. What the normalisation
+    divides by differs from position to position and is left out (Elhage et al. 2021, "A Mathematical Framework for
+    Transformer Circuits", on folding LayerNorm).
+    Raises AtlasError for a model without an unembedding or a final normalisation that is known.
+    """
+    head = getattr(subject.module, "get_output_embeddings", lambda: None)()
+    if head is None:
+        raise AtlasError(
+            f"{subject.name} ({subject.architecture}) has no unembedding, so features have no logit weights."
+        )
+    weight = cast(Tensor, head.weight).detach().float()
+    norm = final_norm(subject.module)
+    if isinstance(norm, nn.LayerNorm):
+        folded = weight if norm.weight is None else weight * norm.weight.detach().float()
+        return folded - folded.mean(dim=1, keepdim=True)
+    return weight * _gain(norm, weight)
+
+
+def final_norm(module: nn.Module) -> nn.Module:
+    """The normalisation before the unembedding: the shallowest module with one of the names that families use."""
+    found = [
+        (path.count("."), path, child)
+        for path, child in module.named_modules()
+        if path.rpartition(".")[2] in _FINAL_NORMS and hasattr(child, "weight")
+    ]
+    if not found:
+        raise AtlasError(f"{type(module).__name__} has no final normalisation called {', '.join(_FINAL_NORMS)}.")
+    return min(found, key=lambda entry: entry[:2])[2]
+
+
+def _gain(norm: nn.Module, like: Tensor) -> Tensor:
+    # Ones have a root mean square of 1, so an RMSNorm maps them to its gain, whether it stores g or g - 1.
+    parameter = next(norm.parameters())
+    with torch.no_grad():
+        return norm(torch.ones(like.shape[1], dtype=parameter.dtype, device=parameter.device)).float()
+
+
+def _stack_images(images: list[np.ndarray]) -> Tensor:
+    shapes = {image.shape for image in images}
+    if len(shapes) > 1:
+        raise AtlasError(f"Pictures of one model must have one size, found {sorted(shapes)}.")
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
