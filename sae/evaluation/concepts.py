@@ -1,0 +1,141 @@
+"""Does one feature stand for a concept? Chosen on one half of the held-out documents, scored on the other.
+
+For concept c and feature i, with "fires" meaning an activation above 0:
+    TP = mentions of c with a firing of i anywhere inside       FN = the other mentions of c
+    FP = positions at which i fires in documents that do not name c
+    precision = TP / (TP + FP), recall = TP / (TP + FN), F1 their harmonic mean; 0 where a denominator is 0.
+A false firing counts once a position, a mention once whatever its length: the strict reading. Firings outside the
+mentions of documents that name c count for nothing (see `truth`). The feature is the one of highest F1 over all slices
+on the choosing half (the lowest index among equals); every slice is then scored with that feature: the mentions
+that lie in the slice, and the false firings at the slice's own positions.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from scipy.sparse import csr_array
+
+from sae.errors import AtlasError
+from sae.evaluation.truth import ALL, Truth
+from sae.identity import feature_id
+
+CONCEPT_SCORES = pl.Schema(
+    {
+        "concept_id": pl.String,
+        "dictionary_id": pl.String,
+        "feature_id": pl.String,
+        "index": pl.Int32,
+        "slice": pl.String,
+        "precision": pl.Float64,
+        "recall": pl.Float64,
+        "f1": pl.Float64,
+        "n": pl.Int64,
+    }
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """TP and FP of every concept and feature, int64 [C, F], and the number of mentions, int64 [C]."""
+
+    hits: np.ndarray
+    false: np.ndarray
+    mentions: np.ndarray
+
+    @property
+    def precision(self) -> np.ndarray:
+        """float64 [C, F]."""
+        return _ratio(self.hits, self.hits + self.false)
+
+    @property
+    def recall(self) -> np.ndarray:
+        """float64 [C, F]."""
+        return _ratio(self.hits, np.broadcast_to(self.mentions[:, None], self.hits.shape))
+
+    @property
+    def f1(self) -> np.ndarray:
+        """float64 [C, F]: 2 TP / (2 TP + FP + FN)."""
+        return _ratio(2 * self.hits, self.hits + self.false + self.mentions[:, None])
+
+
+def score_concepts(truth: Truth, codes: csr_array, dictionary_id: str) -> pl.DataFrame:
+    """`concept_scores`: for every concept with mentions in both halves, a row for each slice that has mentions.
+
+    `codes` float [n, F] are the sparse activations of the truth's rows; `n` of a row counts its mentions.
+    """
+    active = _active(truth, codes)
+    chosen = choose_features(truth, active)
+    kept = np.flatnonzero(chosen >= 0)
+    columns = csr_array(active.tocsc()[:, chosen[kept]])
+    rows = []
+    for name in [ALL, *sorted(set(truth.mention_slice.tolist()))]:
+        counts = count(truth, columns, choosing=False, part=name)
+        for column, concept in enumerate(kept):
+            if counts.mentions[concept]:
+                index = int(chosen[concept])
+                rows.append(
+                    {
+                        "concept_id": truth.concepts[concept],
+                        "dictionary_id": dictionary_id,
+                        "feature_id": feature_id(dictionary_id, index),
+                        "index": index,
+                        "slice": name,
+                        "precision": counts.precision[concept, column],
+                        "recall": counts.recall[concept, column],
+                        "f1": counts.f1[concept, column],
+                        "n": int(counts.mentions[concept]),
+                    }
+                )
+    return pl.DataFrame(rows, schema=CONCEPT_SCORES).sort("index", "concept_id", "slice")
+
+
+def choose_features(truth: Truth, active: csr_array) -> np.ndarray:
+    """int64 [C]: the feature of highest F1 on the choosing half; −1 for concepts that it does not mention.
+
+    `active` is bool [n, F].
+    """
+    counts = count(truth, active, choosing=True, part=ALL)
+    return np.where(counts.mentions > 0, counts.f1.argmax(axis=1), -1)
+
+
+def count(truth: Truth, active: csr_array, choosing: bool, part: str) -> Counts:
+    """Counts over one half of the documents and one slice (`all`, `image`, `code` or a language)."""
+    half = truth.choosing == choosing
+    in_rows = half[truth.row_document]
+    in_mentions = half[truth.mention_document]
+    if part != ALL:
+        in_rows &= truth.row_slice == part
+        in_mentions &= truth.mention_slice == part
+    n_concepts, n_documents = truth.naming.shape
+    mentions = np.flatnonzero(in_mentions)
+    hit = csr_array(truth.cover[mentions] @ active).astype(np.int32)  # bool products are logical: once a mention
+    by_concept = _selector(truth.mention_concept[mentions], n_concepts)
+    rows = np.flatnonzero(in_rows)
+    fired = _selector(truth.row_document[rows], n_documents) @ active[rows].astype(np.int32)
+    total = np.asarray(fired.sum(axis=0), dtype=np.int64)
+    return Counts(
+        hits=(by_concept @ hit).toarray().astype(np.int64),
+        false=total[None, :] - (truth.naming @ fired).toarray(),
+        mentions=np.bincount(truth.mention_concept[mentions], minlength=n_concepts),
+    )
+
+
+def _active(truth: Truth, codes: csr_array) -> csr_array:
+    """bool [n, F]: the firings at readable rows."""
+    if codes.shape[0] != len(truth.readable):
+        raise AtlasError(f"{codes.shape[0]} rows of activations for {len(truth.readable)} tokens: they must match.")
+    fires = (codes.data > 0) & np.repeat(truth.readable, np.diff(codes.indptr))
+    active = csr_array((fires, codes.indices, codes.indptr), shape=codes.shape, copy=True)
+    active.eliminate_zeros()
+    return active
+
+
+def _selector(groups: np.ndarray, n_groups: int) -> csr_array:
+    """int32 [n_groups, len(groups)]: sums rows by group."""
+    ones = np.ones(len(groups), dtype=np.int32)
+    return csr_array((ones, (groups, np.arange(len(groups)))), shape=(n_groups, len(groups)))
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.zeros(np.broadcast_shapes(part.shape, whole.shape)), where=whole > 0)

@@ -1,0 +1,40 @@
+"""95% confidence intervals: Wilson's for shares, the percentile bootstrap for means and ratios."""
+
+import math
+
+import numpy as np
+
+_Z = 1.959963984540054
+
+
+def wilson(successes: int, n: int) -> tuple[float, float]:
+    """Wilson's score interval (1927) of a share; (0, 1) where nothing was tried."""
+    if not 0 <= successes <= n:
+        raise ValueError(f"{successes} successes of {n}")
+    if n == 0:
+        return 0.0, 1.0
+    share = successes / n
+    centre = share + _Z**2 / (2 * n)
+    spread = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
+    scale = 1 + _Z**2 / n
+    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+
+
+def bootstrap_mean(values: np.ndarray, seed: int, draws: int = 2000) -> tuple[float, float]:
+    """Percentile interval (Efron 1979) of the mean of values [n]; NaN where there are none."""
+    return bootstrap_ratio(values, np.ones(len(values)), seed, draws)
+
+
+def bootstrap_ratio(above: np.ndarray, below: np.ndarray, seed: int, draws: int = 2000) -> tuple[float, float]:
+    """Percentile interval of sum(above) / sum(below), both [n], whose pairs are drawn together with repetition."""
+    if len(above) != len(below):
+        raise ValueError(f"{len(above)} and {len(below)} values")
+    if not len(above):
+        return math.nan, math.nan
+    generator = np.random.default_rng(seed)
+    ratios = np.empty(draws)
+    for draw in range(draws):
+        picked = generator.integers(0, len(above), len(above))
+        ratios[draw] = above[picked].sum() / below[picked].sum()
+    low, high = np.percentile(ratios, [2.5, 97.5])
+    return float(low), float(high)

@@ -1,0 +1,115 @@
+"""Ground truth by position: from mentions as character spans to the activation rows that hold them.
+
+Units: a *mention* is one span that names a concept (a name, or a picture's mark) and covers the positions whose own
+span overlaps it. A document *names* a concept when it has a mention of it; only documents that do not name a concept
+can contradict its feature, because what follows a name may rightly carry it on.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from scipy.sparse import coo_array, csr_array
+
+from sae.errors import AtlasError
+
+ALL = "all"
+IMAGE = "image"
+CODE = "code"
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """n activation rows of D documents with M mentions of C concepts."""
+
+    concepts: list[str]
+    """Concept ids [C], sorted: those with a mention."""
+    readable: np.ndarray
+    """bool [n]: rows that are neither special tokens nor massive activations; the others never count as firing."""
+    row_document: np.ndarray
+    """int64 [n]: index of the row's document."""
+    row_slice: np.ndarray
+    """str [n]: `image`, `code`, or the row's language."""
+    cover: csr_array
+    """bool [M, n]: the rows of each mention."""
+    mention_concept: np.ndarray
+    """int64 [M]."""
+    mention_document: np.ndarray
+    """int64 [M]."""
+    mention_slice: np.ndarray
+    """str [M]: the slice of the mention's first row."""
+    naming: csr_array
+    """int32 [C, D]: 1 where the document names the concept."""
+    choosing: np.ndarray
+    """bool [D]: the half of the documents on which features are chosen; the other half scores them."""
+
+
+def build_truth(documents: pl.DataFrame, tokens: pl.DataFrame, seed: int) -> Truth:
+    """Join DOCUMENTS.mentions to TOKENS rows (row i of `tokens` is activation row i).
+
+    Mentions of which no row is there are left out. Raises AtlasError when a row's document is missing.
+    """
+    documents = documents.select("document_id", "mentions").unique("document_id", keep="first", maintain_order=True)
+    order = documents.select("document_id").with_row_index("document")
+    rows = tokens.with_row_index("row").join(order, on="document_id", how="left", maintain_order="left")
+    if rows["document"].null_count():
+        missing = rows.filter(pl.col("document").is_null())["document_id"][0]
+        raise AtlasError(f"Document {missing} has activations but is not among the documents given.")
+    rows = rows.with_columns(slice=_slice_of_row())
+    mentions = (
+        documents.with_row_index("document")
+        .explode("mentions", empty_as_null=True)
+        .drop_nulls("mentions")
+        .select("document", pl.col("mentions").struct.unnest())
+        .with_row_index("mention")
+    )
+    held = (
+        mentions.join(
+            rows.select("row", "document", "slice", row_start="start", row_end="end", special="special"), on="document"
+        )
+        .filter(~pl.col("special") & (pl.col("row_start") < pl.col("end")) & (pl.col("row_end") > pl.col("start")))
+        .sort("mention", "row")
+    )
+    placed = held.group_by("mention", maintain_order=True).agg(
+        pl.col("concept_id", "document", "slice").first()
+    )  # a mention outside of the rows given cannot be scored
+    concepts = mentions["concept_id"].unique().sort().to_list()
+    number = {concept: index for index, concept in enumerate(concepts)}
+    place = np.full(len(mentions), -1, dtype=np.int64)
+    place[placed["mention"].to_numpy()] = np.arange(len(placed))
+    naming = _incidence(
+        _numbers(mentions["concept_id"], number), mentions["document"].to_numpy(), (len(concepts), len(documents))
+    ).astype(np.int32)
+    return Truth(
+        concepts=concepts,
+        readable=(~(tokens["special"] | tokens["massive"])).to_numpy(),
+        row_document=rows["document"].to_numpy().astype(np.int64),
+        row_slice=rows["slice"].to_numpy(),
+        cover=_incidence(place[held["mention"].to_numpy()], held["row"].to_numpy(), (len(placed), len(tokens))),
+        mention_concept=_numbers(placed["concept_id"], number),
+        mention_document=placed["document"].to_numpy().astype(np.int64),
+        mention_slice=placed["slice"].to_numpy(),
+        naming=naming,
+        choosing=np.array([_half(document_id, seed) for document_id in order["document_id"]], dtype=bool),
+    )
+
+
+def _slice_of_row() -> pl.Expr:
+    return (
+        pl.when(pl.col("modality").is_in([IMAGE, CODE])).then(pl.col("modality")).otherwise(pl.col("language"))
+    ).cast(pl.String)
+
+
+def _incidence(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> csr_array:
+    """bool [shape]: True at each (row, column), repeated ones once."""
+    entries = (np.ones(len(rows), dtype=bool), (rows.astype(np.int64), columns.astype(np.int64)))
+    return csr_array(coo_array(entries, shape=shape))
+
+
+def _numbers(values: pl.Series, number: dict[str, int]) -> np.ndarray:
+    return np.array([number[value] for value in values], dtype=np.int64)
+
+
+def _half(document_id: str, seed: int) -> bool:
+    return hashlib.sha256(f"{seed}|{document_id}".encode()).digest()[0] < 128

@@ -1,0 +1,61 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sae.evaluation.intervals import bootstrap_mean, bootstrap_ratio, wilson
+from sae.evaluation.measures import Measure, evaluation_frame, mean, share
+
+
+def test_wilson_agrees_with_the_published_example():
+    # Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I: 81 of 263.
+    low, high = wilson(81, 263)
+    assert low == pytest.approx(0.2553, abs=5e-5)
+    assert high == pytest.approx(0.3662, abs=5e-5)
+
+
+@given(st.integers(0, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_holds_the_share_and_stays_in_bounds(counts: tuple[int, int]):
+    successes, n = counts
+    low, high = wilson(successes, n)
+    assert 0 <= low <= (successes / n if n else 0.5) + 1e-12
+    assert (successes / n if n else 0.5) - 1e-12 <= high <= 1
+
+
+def test_wilson_refuses_impossible_counts():
+    with pytest.raises(ValueError, match="3 successes of 2"):
+        wilson(3, 2)
+
+
+def test_the_bootstrap_is_near_the_normal_interval_and_repeats_with_its_seed():
+    values = np.random.default_rng(0).normal(2.0, 1.0, 400)
+    low, high = bootstrap_mean(values, seed=7)
+    half = 1.96 * values.std(ddof=1) / math.sqrt(400)
+    assert low == pytest.approx(values.mean() - half, abs=0.02)
+    assert high == pytest.approx(values.mean() + half, abs=0.02)
+    assert (low, high) == bootstrap_mean(values, seed=7)
+    assert (low, high) != bootstrap_mean(values, seed=8)
+
+
+def test_a_ratio_of_proportional_series_has_no_spread():
+    below = np.arange(1.0, 20.0)
+    assert bootstrap_ratio(3 * below, below, seed=0) == (3.0, 3.0)
+    with pytest.raises(ValueError, match="19 and 2"):
+        bootstrap_ratio(below, below[:2], seed=0)
+
+
+def test_measures_become_sorted_rows_with_their_details():
+    measures = [
+        share("strict_accuracy", 3, 4, "questions"),
+        mean("state_f1", [0.5, 1.0], "concepts", seed=0, threshold=0),
+        mean("team_f1", [], "concepts", seed=0),
+        Measure("fvu", float("nan"), 0),
+    ]
+    frame = evaluation_frame("d", measures, seed=5)
+    assert frame["metric"].to_list() == ["fvu", "state_f1", "strict_accuracy", "team_f1"]
+    assert frame["value"].to_list() == [None, 0.75, 0.75, None]
+    assert frame["details"][1] == '{"interval":"bootstrap","threshold":0,"unit":"concepts"}'
+    assert frame["ci_low"][2] == wilson(3, 4)[0]
+    assert set(frame["seed"]) == {5}
