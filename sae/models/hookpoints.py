@@ -17,7 +17,7 @@ _PROBE = (2, 3)
 """Batch and length of the probe that finds out what a model's modules return."""
 
 
-class _AllRead(Exception):
+class _AllRead(Exception):  # noqa: N818 - a signal, not a fault
     """Ends a forward pass whose wanted outputs have all been read."""
 
 
@@ -51,14 +51,15 @@ def list_hookpoints(subject: Subject) -> dict[str, tuple[int, ...]]:
 def hook_module(subject: Subject, hookpoint: str) -> nn.Module:
     """The module whose output is the hookpoint. Raises AtlasError that lists those the model has."""
     path = block_paths(subject.module).get(hookpoint, hookpoint)
-    modules = dict(subject.module.named_modules())
-    if path and path in modules:
-        return modules[path]
-    known = list_hookpoints(subject)
+    try:
+        return subject.module.get_submodule(path)
+    except AttributeError:
+        known = list_hookpoints(subject)
     blocks = [name for name in known if name.startswith("layers.") and name.count(".") == 1]
     others = [name for name in known if name not in blocks]
     more = f"; and {len(others)} module paths, such as {', '.join(others[:3])}" if others else ""
-    raise AtlasError(f"{subject.name} has no hookpoint {hookpoint!r}. It has: {', '.join(blocks)}{more}.")
+    listed = ", ".join(blocks) if len(blocks) <= 8 else f"{blocks[0]} to {blocks[-1]}"
+    raise AtlasError(f"{subject.name} has no hookpoint {hookpoint!r}. It has: {listed}{more}.")
 
 
 def read_outputs(subject: Subject, inputs: dict[str, Tensor], hookpoints: Sequence[str]) -> dict[str, Tensor]:
@@ -114,17 +115,24 @@ def replaced_output(module: nn.Module, replace: Callable[[Tensor], Tensor]) -> I
 def block_paths(module: nn.Module) -> dict[str, str]:
     """`layers.N` to the module path of block N.
 
-    The stack of blocks is the longest list of modules of one class; where two are equally long, as in
-    encoder-decoders, the last one, which is the decoder's. Models without such a list name their own paths.
+    The stack of blocks is the outermost list of as many modules as the config has layers, else the longest one; where
+    two are equally long, as in encoder-decoders, it is the last one, the decoder's. A model that names its applications
+    itself, in a ModuleDict `layers`, keeps those names.
     """
-    stacks = {path: child for path, child in module.named_modules() if isinstance(child, nn.ModuleList) and len(child)}
-    alike = {path: blocks for path, blocks in stacks.items() if len({type(block) for block in blocks}) == 1}
-    outer = [path for path in alike if not any(path.startswith(f"{other}.") for other in alike)]
-    named = dict(module.named_children()).get("layers")
-    if not outer or isinstance(named, nn.ModuleDict):
-        return {f"layers.{key}": f"layers.{key}" for key in named} if isinstance(named, nn.ModuleDict) else {}
-    path = max(enumerate(outer), key=lambda entry: (len(alike[entry[1]]), entry[0]))[1]
-    return {f"layers.{n}": f"{path}.{n}" for n in range(len(alike[path]))}
+    own = getattr(module, "layers", None)
+    if isinstance(own, nn.ModuleDict):
+        return {f"layers.{name}": f"layers.{name}" for name in own}
+    lists = {path: len(child) for path, child in module.named_modules() if isinstance(child, nn.ModuleList)}
+    outer = {p: n for p, n in lists.items() if n and not any(p.startswith(f"{other}.") for other in lists)}
+    wanted = layer_count(module)
+    stacks = [path for path, n in outer.items() if n == (wanted or max(outer.values()))]
+    return {f"layers.{n}": f"{stacks[-1]}.{n}" for n in range(outer[stacks[-1]])} if stacks else {}
+
+
+def layer_count(module: nn.Module) -> int | None:
+    """Number of blocks that a transformers config states for the text model; None without one."""
+    config: Any = getattr(module, "config", None)
+    return config.get_text_config().num_hidden_layers if hasattr(config, "get_text_config") else None
 
 
 def _first_tensor(output: Any) -> Tensor | None:

@@ -1,0 +1,118 @@
+"""From documents to what one forward pass reads: pictures decoded, long documents cut into windows."""
+
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from PIL import Image, UnidentifiedImageError
+
+from sae.errors import AtlasError
+from sae.models.encoding import Encoded
+from sae.models.subject import Subject
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of a document that the model reads as a sequence of its own."""
+
+    encoded: Encoded
+    positions: np.ndarray
+    """int32 [n]: each token's position in the document."""
+    repeated: np.ndarray
+    """bool [n]: control tokens of the document's ends that this window repeats, to read like a document."""
+
+
+def encode_documents(subject: Subject, documents: pl.DataFrame) -> Iterator[tuple[str, Encoded]]:
+    """`document_id` and encoding of each document that the model can read, in their order.
+
+    Documents with a picture are left out for a model that reads none, and so are those without a token.
+    Raises AtlasError naming the document whose picture is corrupt.
+    """
+    columns = documents.select("document_id", "text", "modality", "image")
+    for document_id, text, modality, image in columns.iter_rows():
+        if image is not None and "image" not in subject.modalities:
+            continue
+        picture = None if image is None else decode_picture(image, f"document {document_id}")
+        encoded = subject.codec.encode(text, picture, "text" if modality == "image" else modality)
+        if len(encoded):
+            yield document_id, encoded
+
+
+def decode_picture(data: bytes, where: str) -> np.ndarray:
+    """uint8 [height, width, 3] of a PNG or JPEG. Raises AtlasError naming `where` it came from if it is corrupt."""
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as picture:
+            return np.asarray(picture.convert("RGB"))
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise AtlasError(f"The picture of {where} is corrupt or no PNG or JPEG. Repair it or take it out.") from error
+
+
+def cut_windows(encoded: Encoded, size: int) -> list[Window]:
+    """Cut a document into windows of at most `size` tokens; one that fits stays whole.
+
+    The control tokens at its two ends (beginning of sequence, [CLS], [SEP]) are repeated in every window. A picture's
+    patches stay together. Raises AtlasError when the control tokens or a picture alone fill a window.
+    """
+    n = len(encoded)
+    if n <= size:
+        return [Window(encoded, np.arange(n, dtype=np.int32), np.zeros(n, dtype=bool))]
+    ordinary = np.flatnonzero(~encoded.special)
+    head, tail = (int(ordinary[0]), n - 1 - int(ordinary[-1])) if len(ordinary) else (0, 0)
+    room = size - head - tail
+    if room < 1:
+        raise AtlasError(
+            f"A window of {size} tokens has no room beside {head + tail} control tokens: take a longer one."
+        )
+    windows = []
+    start = head
+    while start < n - tail:
+        stop = _before_picture(encoded, start, min(start + room, n - tail))
+        first, last = start == head, stop == n - tail
+        index = np.concatenate([np.arange(head), np.arange(start, stop), np.arange(n - tail, n)])
+        repeated = np.zeros(len(index), dtype=bool)
+        repeated[:head] = not first
+        repeated[len(index) - tail :] = not last
+        windows.append(Window(_take(encoded, index), index.astype(np.int32), repeated))
+        start = stop
+    return windows
+
+
+def length_buckets(lengths: Iterable[int], batch_tokens: int) -> list[list[int]]:
+    """Indices of sequences in batches of at most `batch_tokens` padded positions, the longest first.
+
+    Sorting by length keeps padding small; starting with the longest shows at once whether memory suffices.
+    """
+    order = sorted(enumerate(lengths), key=lambda entry: (-entry[1], entry[0]))
+    batches: list[list[int]] = []
+    longest = 0
+    for index, length in order:
+        if not batches or (len(batches[-1]) + 1) * longest > batch_tokens:
+            batches.append([])
+            longest = length
+        batches[-1].append(index)
+    return batches
+
+
+def _before_picture(encoded: Encoded, start: int, stop: int) -> int:
+    if stop >= len(encoded) or encoded.modalities[stop] != "image" or encoded.modalities[stop - 1] != "image":
+        return stop
+    first = stop
+    while first > start and encoded.modalities[first - 1] == "image":
+        first -= 1
+    if first == start:
+        raise AtlasError("A picture has more patches than a window has room for: take longer windows.")
+    return first
+
+
+def _take(encoded: Encoded, index: np.ndarray) -> Encoded:
+    modalities = [encoded.modalities[i] for i in index]
+    return Encoded(
+        token_ids=encoded.token_ids[index],
+        tokens=[encoded.tokens[i] for i in index],
+        spans=encoded.spans[index],
+        special=encoded.special[index],
+        modalities=modalities,
+        image=encoded.image if "image" in modalities else None,
+    )

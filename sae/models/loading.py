@@ -1,0 +1,93 @@
+"""Subjects on disk: a folder of safetensors and JSON, written once from a source and opened by `load_subject`.
+
+`atlas.json` in the folder says what it holds: kind (world or transformers), source, revision, dtype and model_id.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sae.errors import AtlasError
+from sae.identity import tensors_id
+from sae.models.hookpoints import layer_count
+from sae.models.sources import load_source
+from sae.models.subject import Subject, count_parameters, freeze
+from sae.models.transformers_codec import TransformersCodec
+
+DESCRIPTION = "atlas.json"
+
+
+def materialise_transformers(source: str, revision: str | None, dtype: str, folder: Path) -> str:
+    """Write a model and its tokenizer into `folder` and return its model_id, the hash of its weights.
+
+    `source` is a hub id, a folder, or `package://<package>/<file>.gguf`; `dtype` the number format of the weights and
+    of the forward pass. Raises AtlasError where the source is missing or holds no weights that can be read safely.
+    """
+    loaded = load_source(source, revision, getattr(torch, dtype))
+    folder.mkdir(parents=True, exist_ok=True)
+    loaded.model.save_pretrained(folder)
+    loaded.tokenizer.save_pretrained(folder)
+    model_id = tensors_id(loaded.model.state_dict())
+    described = {
+        "kind": "transformers",
+        "source": source,
+        "revision": loaded.revision,
+        "dtype": dtype,
+        "model_id": model_id,
+    }
+    (folder / DESCRIPTION).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    return model_id
+
+
+def load_subject(folder: Path, name: str, device: str = "cpu") -> Subject:
+    """Open a model's folder; `device` is `cpu`, `cuda` or `auto` (a GPU where there is one).
+
+    Raises AtlasError where the folder is incomplete or its weights are not those it was written with.
+    """
+    path = folder / DESCRIPTION
+    if not path.is_file():
+        raise AtlasError(f"{folder} holds no model: {DESCRIPTION} is missing. `atlas run` makes it again.")
+    described = json.loads(path.read_text(encoding="utf-8"))
+    if described["kind"] == "world":
+        # Imported here: the demo world is one of several sources, and a real model does not need it.
+        from sae.world.loading import load_world_lm
+
+        subject = load_world_lm(folder, name)
+    else:
+        subject = _load_transformers(folder, name, described)
+    if subject.model_id != described["model_id"]:
+        raise AtlasError(f"The weights in {folder} are damaged: their hash is not the recorded one. Delete the folder.")
+    subject.module.to(_device(device))
+    return subject
+
+
+def _load_transformers(folder: Path, name: str, described: dict[str, Any]) -> Subject:
+    loaded = load_source(str(folder), None, getattr(torch, described["dtype"]))
+    model: Any = loaded.model
+    config = model.config.get_text_config()
+    # Nothing here generates through the cache, and each pass would fill one.
+    config.use_cache = False
+    codec = TransformersCodec(loaded.tokenizer, config.vocab_size, config.max_position_embeddings)
+    module: nn.Module = freeze(model)
+    return Subject(
+        name=name,
+        model_id=tensors_id(module.state_dict()),
+        architecture=type(model).__name__,
+        module=module,
+        codec=codec,
+        n_layers=layer_count(model) or 0,
+        d_model=config.hidden_size,
+        n_parameters=count_parameters(module),
+        modalities=("text", "code"),
+        source=described["source"],
+        revision=described["revision"],
+    )
+
+
+def _device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise AtlasError("`device: cuda` is wanted, but there is no CUDA device. Set `device: auto` or `cpu`.")
+    return torch.device("cuda" if name == "auto" and torch.cuda.is_available() else name.replace("auto", "cpu"))
