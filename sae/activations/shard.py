@@ -1,0 +1,101 @@
+"""One shard of activations: a table of tokens and, row for row, the vectors read there."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sae.errors import AtlasError
+from sae.identity import content_id, frame_id, tensors_id
+
+KEY = "activations"
+"""Name of the tensor in the file."""
+
+TOKENS = pl.Schema(
+    {
+        "document_id": pl.String,
+        "position": pl.Int32,
+        "token_id": pl.Int32,
+        "token": pl.String,
+        "start": pl.Int32,
+        "end": pl.Int32,
+        "language": pl.String,
+        "modality": pl.String,
+        "special": pl.Boolean,
+        "massive": pl.Boolean,
+    }
+)
+"""`position` counts from the document's first token, `start` and `end` are characters of its text, `modality` is the
+position's own; `special` marks control tokens, `massive` massive activations (`mark_massive`)."""
+
+_BLOCK_ROWS = 16_384
+
+
+@dataclass(frozen=True, eq=False)
+class ActivationShard:
+    """Row i of `tokens` tells where row i of `values` was read."""
+
+    tokens: pl.DataFrame
+    """With the schema `TOKENS`."""
+    values: Tensor
+    """[n, d], on the CPU; memory-mapped and read-only where it comes from a file."""
+
+    @property
+    def trainable(self) -> Tensor:
+        """bool [n]: positions that count in training, normalisation and FVU: neither special nor massive."""
+        return torch.from_numpy((~(self.tokens["special"] | self.tokens["massive"])).to_numpy(writable=True))
+
+    def blocks(self, rows: int = _BLOCK_ROWS) -> Iterator[tuple[int, Tensor]]:
+        """First row and float32 copy [≤ rows, d] of each block, in order, so that memory stays bounded."""
+        for start in range(0, len(self.values), rows):
+            yield start, self.values[start : start + rows].float()
+
+
+def mark_massive(norms: Tensor, special: Tensor, ratio: float) -> Tensor:
+    """bool [n]: positions whose norm exceeds `ratio` times the median norm of the shard's ordinary positions.
+
+    Massive activations (Sun et al. 2024, "Massive Activations in Large Language Models") sit on a few positions, above
+    all the first ones, and hold nearly all of the variance while they carry next to no information.
+    """
+    ordinary = norms[~special]
+    median = (ordinary if len(ordinary) else norms).median()
+    return norms > ratio * median
+
+
+def shard_version(shard: ActivationShard) -> str:
+    """Id of a shard's content: the exact bits of the vectors and the rows of the table."""
+    return content_id([tensors_id({KEY: shard.values}), frame_id(shard.tokens)])
+
+
+def save_shard(shard: ActivationShard, tensors_path: Path, tokens_path: Path) -> None:
+    """Write both files of a shard; the caller gives temporary paths and renames them."""
+    save_file({KEY: shard.values.contiguous()}, os.fspath(tensors_path))
+    shard.tokens.write_parquet(tokens_path, compression="zstd")
+
+
+def open_shard(tensors_path: Path, tokens_path: Path) -> ActivationShard:
+    """Open a shard; the vectors stay on disk and are mapped into memory.
+
+    Raises AtlasError where a file is damaged or the two do not belong together.
+    """
+    try:
+        tokens = pl.read_parquet(tokens_path)
+        with safe_open(os.fspath(tensors_path), framework="pt") as file:
+            values = file.get_tensor(KEY)
+    except (SafetensorError, pl.exceptions.PolarsError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise AtlasError(
+            f"The shard {tensors_path.name} is damaged: {reason}. Delete it and run `atlas run`."
+        ) from error
+    if tokens.schema != TOKENS or values.ndim != 2 or len(tokens) != len(values):
+        raise AtlasError(
+            f"The shard {tensors_path.name} is damaged: {len(tokens)} tokens stand beside activations of shape "
+            f"{list(values.shape)}. Delete it and run `atlas run`."
+        )
+    return ActivationShard(tokens, values)
