@@ -1,0 +1,1 @@
+"""The Dagster assets, one file a group: thin bodies around the functions of `sae`."""

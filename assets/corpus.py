@@ -1,0 +1,54 @@
+"""The corpus: sources cut into shards of documents."""
+
+import dagster as dg
+import polars as pl
+
+from orchestration.asset import made, source
+from orchestration.checks import Check
+from orchestration.partitions import Keys
+from orchestration.resources import Atlas
+from sae.config import load_workspace
+from sae.identity import frame_id
+
+
+@dg.definitions
+def corpus_definitions() -> dg.Definitions:
+    """The assets of the group."""
+    return dg.Definitions(assets=corpus_assets(Keys(load_workspace().config)))
+
+
+def corpus_assets(keys: Keys) -> list[dg.AssetsDefinition]:
+    """`corpus_source` (observed) and `corpus`."""
+
+    @made(keys, "corpus", group="corpus", io="documents", after=["corpus_source"], kinds={"parquet", "polars"})
+    def corpus(context: dg.AssetExecutionContext, atlas: Atlas) -> dg.MaterializeResult:
+        """The documents of one shard: text, pictures, language and, where it is known, which concept stands where."""
+        from sae.corpora.sources import read_shard
+
+        stage = atlas.stage(context)
+        if kept := stage.kept():
+            return kept
+        shard = context.partition_key
+        name = shard.rsplit("-", 1)[0]
+        documents = read_shard(name, atlas.config.corpora[name], atlas.seed, shard, atlas.workspace.path.parent)
+        return stage.made(
+            documents,
+            frame_id(documents),
+            facts={"n_documents": documents.height},
+            metadata={
+                "documents": documents.height,
+                "characters": int(documents["text"].str.len_chars().sum()),
+                "languages": dg.MetadataValue.json(_counts(documents, "language")),
+                "first_lines": dg.MetadataValue.text("\n".join(text[:200] for text in documents["text"].head(5))),
+            },
+            checks=[Check("corpus_not_empty", documents.height > 0, documents.height, 1)],
+        )
+
+    return [
+        source(keys, "corpus_source", group="corpus", description="What a shard is cut from, by its content's hash."),
+        corpus,
+    ]
+
+
+def _counts(documents: pl.DataFrame, column: str) -> dict[str, int]:
+    return dict(documents[column].value_counts(sort=True).iter_rows())

@@ -1,0 +1,137 @@
+"""Dictionaries: a candidate is trained and measured, and the gate lets it become current, or not."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from orchestration.asset import made, source
+from orchestration.checks import Check, at_least, at_most
+from orchestration.partitions import Cell, Keys
+from orchestration.refs import Ref
+from orchestration.resources import Atlas
+from orchestration.sources import resolved_recipe
+from sae.config import CheckConfig, load_workspace
+
+LOSS_DOCUMENTS = 100
+"""Held-out documents over which the loss recovered is measured."""
+
+
+@dg.definitions
+def dictionaries_definitions() -> dg.Definitions:
+    """The assets of the group."""
+    return dg.Definitions(assets=dictionaries_assets(Keys(load_workspace().config)))
+
+
+def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
+    """`dictionary_candidate`, the gate `dictionary`, and the sources that they watch."""
+
+    @made(
+        keys,
+        "dictionary_candidate",
+        group="dictionaries",
+        io="dictionary",
+        loads=["activation_set"],
+        after=["recipe_config"],
+        kinds={"pytorch", "safetensors"},
+        pool="gpu",
+    )
+    def dictionary_candidate(
+        context: dg.AssetExecutionContext, atlas: Atlas, activation_set: Ref
+    ) -> dg.MaterializeResult:
+        """A sparse autoencoder trained on the site's train shards and measured on the held-out ones."""
+        from sae.dictionaries.build import build_dictionary
+
+        stage = atlas.stage(context)
+        if kept := stage.kept():
+            return kept
+        site_name, recipe_name = atlas.config.pairs()[context.partition_key]
+        site, recipe = atlas.config.site(site_name), resolved_recipe(atlas.config, recipe_name)
+        model = atlas.ref(Cell("subject_model", site.model))
+        pinned = {
+            "site": site_name,
+            "recipe": recipe_name,
+            "hookpoint": site.hookpoint,
+            "model": {"model_id": model.data_version, "name": site.model, "files": sorted(model.files)},
+            "activation_set": activation_set.facts["activation_set"],
+            "documents": activation_set.facts["documents"],
+        }
+        provenance = pinned | {
+            "build_key": stage.build_key,
+            "code_version": stage.code_version,
+            "recipe_config": recipe.model_dump(mode="json"),
+            "inputs": stage.inputs,
+            "run_id": context.run_id,
+            "model_source": model.facts["source"],
+            "model_revision": model.facts["revision"],
+        }
+        built = build_dictionary(
+            recipe,
+            atlas.manifest(activation_set),
+            atlas.store,
+            atlas.subject(site.model),
+            atlas.held_out_documents(activation_set, LOSS_DOCUMENTS),
+            Path(tempfile.mkdtemp(prefix="feature-atlas-dictionary-")),
+            provenance,
+            on_step=atlas.progress(f"dictionary {context.partition_key}", recipe.tokens, "tokens"),
+        )
+        facts = pinned | {"dictionary_id": built.dictionary_id, "recipe_config": provenance["recipe_config"]} | built.facts
+        return stage.made(
+            built.folder,
+            built.dictionary_id,
+            facts=facts,
+            metadata={**built.facts, "loss_curve": dg.MetadataValue.md(built.curve), "dictionary_id": built.dictionary_id},
+            checks=quality_checks(built.facts, atlas.config.checks),
+        )
+
+    @made(
+        keys,
+        "dictionary",
+        group="dictionaries",
+        io="dictionary",
+        after=["dictionary_candidate", "checks_config"],
+        kinds={"gate"},
+        output_required=False,
+    )
+    def dictionary(context: dg.AssetExecutionContext, atlas: Atlas) -> Any:
+        """The gate: the last candidate that passed every check. It yields nothing while there is none."""
+        stage = atlas.stage(context)
+        candidate = atlas.ref(Cell("dictionary_candidate", context.partition_key))
+        faults = [check for check in quality_checks(candidate.facts, atlas.config.checks) if not check.passed]
+        previous = atlas.ref_or_none(stage.cell)
+        if not faults:
+            yield stage.adopted(candidate, {"accepted": True, "previous": predecessor(previous, candidate)})
+            return
+        rejected = {"candidate": candidate.data_version, "because": "; ".join(map(explain, faults))}
+        context.log.warning(f"{candidate.data_version} is kept but not current: {rejected['because']}")
+        if previous:
+            yield stage.adopted(previous, {"accepted": False, "rejected": rejected})
+
+    return [
+        source(keys, "recipe_config", group="dictionaries", description="A recipe with its seed."),
+        source(keys, "checks_config", group="dictionaries", description="The thresholds of the checks."),
+        dictionary_candidate,
+        dictionary,
+    ]
+
+
+def quality_checks(facts: dict[str, Any], thresholds: CheckConfig) -> list[Check]:
+    """The checks that a candidate must pass to become current."""
+    return [
+        at_most("fvu_below", facts["fvu"], thresholds.fvu),
+        at_most("dead_below", facts["dead_fraction"], thresholds.dead),
+        at_least("loss_recovered_above", facts["loss_recovered"], thresholds.loss_recovered),
+    ]
+
+
+def explain(check: Check) -> str:
+    """A failed check in words."""
+    return f"{check.name}: {check.value:.4g} against {check.threshold:g}"
+
+
+def predecessor(previous: Ref | None, candidate: Ref) -> dict[str, Any] | None:
+    """What the gate held before, where it was another dictionary: new features are matched to its."""
+    if previous is None or previous.data_version == candidate.data_version:
+        return previous.facts.get("previous") if previous else None
+    return {"dictionary_id": previous.data_version, "files": sorted(previous.files)}

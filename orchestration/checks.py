@@ -1,0 +1,59 @@
+"""The checks that stand on the assets: their names, and a result that Dagster and the catalog both read.
+
+A check's fault is shown (severity WARN); what keeps a bad dictionary or catalog from readers are the gates, the assets
+`dictionary` and `catalog`.
+"""
+
+from dataclasses import dataclass
+
+import dagster as dg
+
+CHECKS: dict[str, dict[str, str]] = {
+    "corpus": {"corpus_not_empty": "The shard holds at least one document."},
+    "activations": {"activations_finite": "Every stored activation is a finite number."},
+    "activation_set": {"massive_rare": "Massive activations are under one in a hundred positions."},
+    "dictionary_candidate": {
+        "fvu_below": "Fraction of variance unexplained on held-out tokens, at most `checks.fvu`.",
+        "dead_below": "Share of dead latents, at most `checks.dead`.",
+        "loss_recovered_above": "Loss recovered on held-out documents, at least `checks.loss_recovered`.",
+    },
+    "labels": {"labels_cover": "Share of live features with a label, at least `checks.labels_cover`."},
+    "neighbors": {"neighbors_complete": "Every live feature has a neighbour."},
+    "attributions": {"attribution_adds_up": "Attributions and the error term reproduce the first-order change."},
+    "catalog_candidate": {"catalog_consistent": "Every reference in the candidate finds its row."},
+}
+"""Check names by asset, with what each means."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """The outcome of one check."""
+
+    name: str
+    passed: bool
+    value: float
+    threshold: float
+
+    def result(self) -> dg.AssetCheckResult:
+        """What Dagster records."""
+        return dg.AssetCheckResult(
+            passed=self.passed,
+            check_name=self.name,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"value": self.value, "threshold": self.threshold},
+        )
+
+
+def at_most(name: str, value: float, threshold: float) -> Check:
+    """Passes where value <= threshold; a NaN fails."""
+    return Check(name, value <= threshold, value, threshold)
+
+
+def at_least(name: str, value: float, threshold: float) -> Check:
+    """Passes where value >= threshold; a NaN fails."""
+    return Check(name, value >= threshold, value, threshold)
+
+
+def specs(asset: str) -> list[dg.AssetCheckSpec]:
+    """The check specs of an asset."""
+    return [dg.AssetCheckSpec(name, asset=asset, description=text) for name, text in CHECKS.get(asset, {}).items()]

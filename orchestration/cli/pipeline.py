@@ -1,0 +1,134 @@
+"""Commands that make things: init, run, status, dev, ui, doctor."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sae.config import AtlasConfig, load_workspace
+from sae.errors import ConfigError
+
+PRESETS = ("world", "smollm2", "hf")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    for command in (init, run, status, dev, ui, doctor):
+        app.command()(command)
+
+
+def init(
+    preset: Annotated[str, typer.Argument(help=f"One of: {', '.join(PRESETS)}.")] = "world",
+    path: Annotated[Path, typer.Option(help="Where to write it.")] = Path("atlas.yaml"),
+) -> None:
+    """Write a commented config to start from."""
+    if preset not in PRESETS:
+        raise ConfigError(f"No preset {preset!r}. There are: {', '.join(PRESETS)}.")
+    if path.exists():
+        raise ConfigError(f"{path} exists already. Name another file with --path, or remove it.")
+    text = (resources.files("orchestration") / "presets" / f"{preset}.yaml").read_text()
+    path.write_text(text)
+    print(f"Wrote {path}. `atlas run` makes everything in it.")
+
+
+def run(
+    select: Annotated[str, typer.Option(help="Only these assets, comma separated.")] = "",
+    site: Annotated[str, typer.Option(help="Only this site (and its dictionaries).")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Make the selected again even where nothing changed.")] = False,
+) -> None:
+    """Make everything that is missing or stale, and print a summary. Exit code 1 when something failed."""
+    from orchestration.partitions import PARTITIONED_BY, Cell
+    from orchestration.runner import open_session, refresh
+    from orchestration.summary import summary
+
+    workspace = load_workspace()
+    assets = {name.strip() for name in select.split(",") if name.strip()}
+    if unknown := assets - set(PARTITIONED_BY):
+        raise ConfigError(f"No asset {sorted(unknown)[0]!r}. There are: {', '.join(PARTITIONED_BY)}.")
+    if site and site not in (sites := [s.name for s in workspace.config.sites]):
+        raise ConfigError(f"No site {site!r}. There are: {', '.join(sites)}.")
+    session = open_session(workspace)
+
+    def selected(cell: Cell) -> bool:
+        return (not assets or cell.asset in assets) and (not site or _touches(cell.partition, site, workspace.config))
+
+    outcome = refresh(session, trigger="atlas run", select=selected, force=force, say=_say, show_progress=True)
+    if not outcome.made and not outcome.failed:
+        _say("nothing is stale")
+    for cell, error in outcome.failed.items():
+        print(f"failed: {cell}: {error}", file=sys.stderr)
+    for standing in outcome.last.of("lost"):
+        if standing.cell not in outcome.failed:
+            print(f"not made: {standing.cell}: {'; '.join(standing.reasons)}", file=sys.stderr)
+    print(summary(workspace))
+    raise typer.Exit(1 if outcome.failed else 0)
+
+
+def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Say what is missing or stale, and why."""
+    from orchestration.runner import open_session, register_shards
+
+    session = open_session(load_workspace())
+    register_shards(session)
+    standings = session.plan().standings
+    due = [standing for standing in standings if standing.state != "fresh"]
+    if as_json:
+        print(json.dumps([{"cell": str(s.cell), "state": s.state, "reasons": s.reasons} for s in standings], indent=1))
+        return
+    for standing in due:
+        print(f"{standing.state:8} {standing.cell}: {'; '.join(standing.reasons)}")
+    print(f"{len(standings) - len(due)} of {len(standings)} are fresh.")
+
+
+def dev(port: Annotated[int, typer.Option(help="Port of the web UI.")] = 3000) -> None:
+    """Dagster's web UI and daemon on this config."""
+    from orchestration.runner import dagster_home
+
+    workspace = load_workspace()
+    environment = os.environ | {
+        "ATLAS_CONFIG": str(workspace.path),
+        "DAGSTER_HOME": str(dagster_home(workspace)),
+    }
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "orchestration.definitions", "-p", str(port)]
+    raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)
+
+
+def ui(port: Annotated[int, typer.Option(help="Port of the pages.")] = 8501) -> None:
+    """The catalog's pages."""
+    import catalog_ui
+
+    folder = Path(str(catalog_ui.__file__)).parent
+    environment = os.environ | {"ATLAS_CONFIG": str(load_workspace().path)}
+    command = [sys.executable, "-m", "streamlit", "run", str(folder / "app.py"), "--server.port", str(port)]
+    raise typer.Exit(subprocess.run(command, env=environment, cwd=folder, check=False).returncode)
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Check the installation, the config, the store and the catalog. Exit code 1 when something is wrong."""
+    from orchestration.doctor import examine
+
+    findings = examine()
+    if as_json:
+        print(json.dumps([{"what": f.what, "ok": f.ok, "detail": f.detail} for f in findings], indent=1))
+    else:
+        for finding in findings:
+            print(f"{'ok ' if finding.ok else 'BAD'} {finding.what}: {finding.detail}")
+    raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+def _touches(partition: str | None, site: str, config: AtlasConfig) -> bool:
+    """Whether a partition belongs to a site; what belongs to no site (shards, models, the catalog) always does."""
+    if partition is None:
+        return True
+    owner = partition.split("|")[-1]
+    owner = config.pairs()[owner][0] if owner in config.pairs() else owner
+    return owner == site or owner not in {other.name for other in config.sites}
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

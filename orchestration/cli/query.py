@@ -1,0 +1,104 @@
+"""Commands that read the published catalog: sql, search, feature, audit."""
+
+import json
+import sys
+from enum import StrEnum
+from typing import Annotated, Any
+
+import polars as pl
+import typer
+
+from sae.catalog import open_catalog
+from sae.catalog.search import search_catalog
+from sae.config import load_workspace
+from sae.errors import AtlasError
+from sae.storage import Store
+
+JSON_OPTION = typer.Option("--json", help="Print JSON.")
+
+
+class Format(StrEnum):
+    """How a result is printed."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+    parquet = "parquet"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    for command in (sql, search, feature, audit):
+        app.command()(command)
+
+
+def sql(
+    query: Annotated[str, typer.Argument(help="One SELECT.")],
+    output: Annotated[Format, typer.Option("--format", help="How the rows are printed.")] = Format.table,
+    as_json: Annotated[bool, JSON_OPTION] = False,
+) -> None:
+    """Query the published catalog (read-only)."""
+    with open_catalog(Store(load_workspace().store)) as catalog:
+        show(catalog.sql(query), Format.json if as_json else output)
+
+
+def search(
+    text: Annotated[str, typer.Argument(help="Words of a label, an explanation or a token.")],
+    limit: Annotated[int, typer.Option(min=1, help="Largest number of features.")] = 20,
+    as_json: Annotated[bool, JSON_OPTION] = False,
+) -> None:
+    """Find features by what their labels and tokens say."""
+    store = Store(load_workspace().store)
+    show(search_catalog(store, text, limit), Format.json if as_json else Format.table)
+
+
+def feature(
+    feature_id: Annotated[str, typer.Argument(help="<dictionary_id>:<index>")],
+    as_json: Annotated[bool, JSON_OPTION] = False,
+) -> None:
+    """Show one feature: label, examples, neighbours, logit weights, concepts."""
+    from orchestration.cards import feature_card, print_card
+
+    with open_catalog(Store(load_workspace().store)) as catalog:
+        card = feature_card(catalog, feature_id)
+    print(json.dumps(card, indent=1, ensure_ascii=False, default=str) if as_json else print_card(card))
+
+
+def audit(
+    identifier: Annotated[str, typer.Argument(metavar="ID", help="A feature's, label's or dictionary's id.")],
+    as_json: Annotated[bool, JSON_OPTION] = False,
+) -> None:
+    """Print the whole chain of a feature, a label or a dictionary, up to the corpus shards, verifying each hash."""
+    from orchestration.audit import audit_chain, print_chain
+
+    store = Store(load_workspace().store)
+    with open_catalog(store) as catalog:
+        chain = audit_chain(store, catalog, identifier)
+    print(json.dumps(chain, indent=1, ensure_ascii=False, default=str) if as_json else print_chain(chain))
+    raise typer.Exit(0 if all(link["verified"] is not False for link in chain) else 1)
+
+
+def show(frame: pl.DataFrame, output: Format) -> None:
+    """Print rows."""
+    match output:
+        case Format.table:
+            with pl.Config(tbl_rows=1000, tbl_cols=-1, fmt_str_lengths=80, tbl_hide_dataframe_shape=True):
+                print(frame)
+        case Format.csv:
+            print(_flat(frame).write_csv(), end="")
+        case Format.json:
+            print(json.dumps(frame.to_dicts(), ensure_ascii=False, default=str))
+        case Format.parquet:
+            if sys.stdout.isatty():
+                raise AtlasError("Parquet is bytes: send it to a file, for example `atlas sql … --format parquet > rows.parquet`.")
+            frame.write_parquet(sys.stdout.buffer)
+
+
+def _flat(frame: pl.DataFrame) -> pl.DataFrame:
+    """CSV has no lists: they become JSON."""
+    nested = [name for name, dtype in frame.schema.items() if dtype.is_nested()]
+    return frame.with_columns(pl.col(name).map_elements(_json, return_dtype=pl.String) for name in nested)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value.to_list() if isinstance(value, pl.Series) else value, ensure_ascii=False, default=str)

@@ -1,0 +1,185 @@
+"""One IO manager for each kind of value. Bodies hand over values; files, hashes and refs are made here.
+
+Every file is written under a name that holds its content's id, so that it never changes; the ref moves last.
+"""
+
+import shutil
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import polars as pl
+
+from orchestration.partitions import Cell
+from orchestration.pinned import Pinned, open_subject, read_documents
+from orchestration.refs import Ref, read_ref, write_ref
+from orchestration.resources import Artifact, Atlas
+from sae.corpora.documents import split_images
+from sae.errors import AtlasError
+from sae.storage import Store, StoredFile
+
+if TYPE_CHECKING:
+    from sae.activations.shard import ActivationShard
+    from sae.models.subject import Subject
+
+
+class ArtifactIOManager(dg.ConfigurableIOManager):
+    """Writes an artifact's files, then its ref; reads the value that a ref stands for."""
+
+    atlas: dg.ResourceDependency[Atlas]
+
+    def handle_output(self, context: dg.OutputContext, obj: Artifact) -> None:
+        """Store the value and make its ref current."""
+        store = self.atlas.store
+        if not obj.kept:
+            files = self.write(store, obj.ref, obj.value)
+            write_ref(store, replace(obj.ref, files=dict(files)))
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        """The value of the one upstream cell, or a dict by partition of those that exist where there are several."""
+        store, asset = self.atlas.store, context.asset_key.to_user_string()
+        if not context.has_asset_partitions:
+            return self._load(store, Cell(asset, None))
+        partitions = [str(key) for key in context.asset_partition_keys]
+        if len(partitions) == 1:
+            return self._load(store, Cell(asset, partitions[0]))
+        cells = [Cell(asset, key) for key in partitions]
+        return {cell.partition: self._load(store, cell) for cell in cells if read_ref(store, cell)}
+
+    def _load(self, store: Store, cell: Cell) -> Any:
+        ref = read_ref(store, cell)
+        if ref is None:
+            raise AtlasError(f"{cell} was never made. `atlas run` makes it.")
+        return self.read(store, ref)
+
+    @abstractmethod
+    def write(self, store: Store, ref: Ref, value: Any) -> Mapping[str, StoredFile]:
+        """Write the files of a value; returns them by role."""
+
+    @abstractmethod
+    def read(self, store: Store, ref: Ref) -> Any:
+        """The value that a ref stands for."""
+
+
+class DocumentsIOManager(ArtifactIOManager):
+    """A corpus shard: documents as Parquet, pictures as PNG files beside them."""
+
+    def write(self, store: Store, ref: Ref, value: pl.DataFrame) -> Mapping[str, StoredFile]:
+        """`corpora/<corpus>/<shard>-<id>.parquet` and `corpora/<corpus>/images/<id>.png`."""
+        folder = f"corpora/{str(ref.partition).rsplit('-', 1)[0]}"
+        frame, images = split_images(value, f"{folder}/images")
+        for path, data in images.items():
+            if not store.exists(path):
+                store.write_bytes(path, data)
+        return {"documents": write_frame(store, f"{folder}/{ref.partition}-{ref.data_version}.parquet", frame)}
+
+    def read(self, store: Store, ref: Ref) -> pl.DataFrame:
+        """The documents, with their pictures' bytes."""
+        return read_documents(store, ref.files["documents"])
+
+
+class ModelIOManager(ArtifactIOManager):
+    """A subject model: the value written is the local folder that holds it, the value read is the loaded model."""
+
+    def write(self, store: Store, ref: Ref, value: Path) -> Mapping[str, StoredFile]:
+        """`models/<model_id>/`; the local folder is used up."""
+        files: dict[str, StoredFile] = {}
+        for file in sorted(value.iterdir()):
+            path = f"models/{ref.data_version}/{file.name}"
+            with store.writing(path) as temporary:
+                shutil.move(file, temporary)
+            files[file.name] = store.describe(path)
+        return files
+
+    def read(self, store: Store, ref: Ref) -> "Subject":
+        """The model, ready to run."""
+        return open_subject(store, f"models/{ref.data_version}", str(ref.partition), tuple(ref.files))
+
+
+class RecordIOManager(ArtifactIOManager):
+    """A small value that is all in the ref's facts: nothing is written beside the ref."""
+
+    def write(self, store: Store, ref: Ref, value: None) -> Mapping[str, StoredFile]:
+        """No file."""
+        return {}
+
+    def read(self, store: Store, ref: Ref) -> Ref:
+        """The ref itself."""
+        return ref
+
+
+class ActivationsIOManager(ArtifactIOManager):
+    """The activations of one shard at one site."""
+
+    def write(self, store: Store, ref: Ref, value: "ActivationShard") -> Mapping[str, StoredFile]:
+        """`activations/<site>/<shard>-<id>.safetensors` and, row by row beside it, the tokens as Parquet."""
+        from sae.activations.shard import save_shard
+
+        shard, site = str(ref.partition).split("|")
+        stem = f"activations/{site}/{shard}-{ref.data_version}"
+        with store.writing(f"{stem}.safetensors") as tensors, store.writing(f"{stem}.parquet") as tokens:
+            save_shard(value, tensors, tokens)
+        return {"tensors": store.describe(f"{stem}.safetensors"), "tokens": store.describe(f"{stem}.parquet")}
+
+    def read(self, store: Store, ref: Ref) -> Ref:
+        """The ref: what follows reads the files through the site's manifest."""
+        return ref
+
+
+class DictionaryIOManager(ArtifactIOManager):
+    """A dictionary's folder; the value read is the dictionary with all that it pins."""
+
+    def write(self, store: Store, ref: Ref, value: Path | None) -> Mapping[str, StoredFile]:
+        """`dictionaries/<dictionary_id>/` from a local folder, which is used up; the gate's refs add no file."""
+        if value is None:
+            return ref.files
+        files: dict[str, StoredFile] = {}
+        for file in sorted(value.iterdir()):
+            path = f"dictionaries/{ref.data_version}/{file.name}"
+            with store.writing(path) as temporary:
+                shutil.move(file, temporary)
+            files[file.name] = store.describe(path)
+        return files
+
+    def read(self, store: Store, ref: Ref) -> Pinned:
+        """The dictionary and what it was made from."""
+        return Pinned(store, ref)
+
+
+class TablesIOManager(ArtifactIOManager):
+    """Tables of one dictionary (or site): Parquet files sorted by feature."""
+
+    def write(self, store: Store, ref: Ref, value: Mapping[str, pl.DataFrame]) -> Mapping[str, StoredFile]:
+        """`tables/<table>/<owner>-<id>.parquet`; the owner is the dictionary's id, or the site."""
+        owner = ref.facts.get("dictionary_id", ref.partition or "all")
+        return {
+            table: write_frame(store, f"tables/{table}/{owner}-{ref.data_version}.parquet", frame)
+            for table, frame in value.items()
+        }
+
+    def read(self, store: Store, ref: Ref) -> dict[str, pl.DataFrame]:
+        """The tables by name."""
+        return {table: pl.read_parquet(store.verify(file)) for table, file in ref.files.items()}
+
+
+def write_frame(store: Store, path: str, frame: pl.DataFrame) -> StoredFile:
+    """Write a table as Parquet, in row groups small enough that one feature's rows are found without a whole read."""
+    with store.writing(path) as temporary:
+        frame.write_parquet(temporary, compression="zstd", row_group_size=20_000)
+    return store.describe(path)
+
+
+def resources(atlas: Atlas) -> dict[str, object]:
+    """The resources of a run: the workspace and an IO manager for each kind of value."""
+    return {
+        "atlas": atlas,
+        "documents": DocumentsIOManager(atlas=atlas),
+        "model": ModelIOManager(atlas=atlas),
+        "record": RecordIOManager(atlas=atlas),
+        "activations": ActivationsIOManager(atlas=atlas),
+        "dictionary": DictionaryIOManager(atlas=atlas),
+        "tables": TablesIOManager(atlas=atlas),
+    }

@@ -1,0 +1,121 @@
+"""The one planner: what is missing or stale, and why, from what is recorded now.
+
+By level, not by remembered events: for every cell the inputs wanted now (versions of the observed sources and of the
+upstream cells) are held against those recorded in its ref. It keeps no state, so a killed run or a missed tick loses
+no change. Only a cell's direct inputs count: whether what lies further down must be made again shows when its own
+inputs have been made, and a result that came out the same stops there.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from orchestration.partitions import Cell, Keys
+from orchestration.refs import Ref, build_key, read_ref
+from orchestration.sources import SOURCES
+from sae.storage import Store
+
+State = Literal["fresh", "missing", "stale", "waiting", "lost"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one cell stands.
+
+    `waiting`: an upstream cell must be made first. `lost`: it was given up in this run, or needs one that was.
+    """
+
+    cell: Cell
+    state: State
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The assets in topological order, with their parents and code versions."""
+
+    parents: Mapping[str, Sequence[str]]
+    code_versions: Mapping[str, str]
+
+    @property
+    def assets(self) -> list[str]:
+        """Names of the assets that are made, upstream first."""
+        return list(self.code_versions)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The standing of every cell."""
+
+    standings: tuple[Standing, ...]
+    refs: Mapping[Cell, Ref] = field(default_factory=dict)
+
+    def ready(self) -> list[Standing]:
+        """The cells that can be made now: missing or stale, and nothing upstream of them is."""
+        return [standing for standing in self.standings if standing.state in ("missing", "stale")]
+
+    def of(self, *states: State) -> list[Standing]:
+        """The cells in these states."""
+        return [standing for standing in self.standings if standing.state in states]
+
+
+def plan(
+    keys: Keys, graph: Graph, store: Store, observed: Mapping[Cell, str], given_up: frozenset[Cell] = frozenset()
+) -> Plan:
+    """Find the standing of every cell.
+
+    `observed` holds the version of each source cell. Cells in `given_up` (they failed, or are gates with nothing to
+    give) are not tried again; what needs them is lost too, but a stage that gathers many cells goes on without them.
+    """
+    refs: dict[Cell, Ref] = {}
+    standings: dict[Cell, Standing] = {}
+    for asset in graph.assets:
+        for cell in keys.cells(asset):
+            if ref := read_ref(store, cell):
+                refs[cell] = ref
+            if cell in given_up:
+                standings[cell] = Standing(cell, "lost", ("it was tried and gave nothing",))
+                continue
+            standings[cell] = _standing(cell, keys, graph, refs, standings, observed)
+    return Plan(tuple(standings.values()), refs)
+
+
+def _standing(
+    cell: Cell,
+    keys: Keys,
+    graph: Graph,
+    refs: Mapping[Cell, Ref],
+    standings: Mapping[Cell, Standing],
+    observed: Mapping[Cell, str],
+) -> Standing:
+    inputs: dict[str, str] = {}
+    waits: list[Cell] = []
+    for parent in graph.parents[cell.asset]:
+        upstream = keys.upstream(cell, parent)
+        if parent in SOURCES:
+            inputs.update({str(source): observed[source] for source in upstream})
+            continue
+        lost = [up for up in upstream if standings[up].state == "lost"]
+        if upstream and len(lost) == len(upstream):
+            return Standing(cell, "lost", tuple(f"{up} could not be made" for up in lost[:3]))
+        waits += [up for up in upstream if standings[up].state not in ("fresh", "lost")]
+        inputs.update({str(up): refs[up].data_version for up in upstream if up in refs})
+    if waits:
+        return Standing(cell, "waiting", tuple(f"waits for {up}" for up in waits[:3]))
+    ref = refs.get(cell)
+    if ref is None:
+        return Standing(cell, "missing", ("it was never made",))
+    if ref.build_key == build_key(cell, graph.code_versions[cell.asset], inputs):
+        return Standing(cell, "fresh")
+    return Standing(cell, "stale", why_stale(ref, graph.code_versions[cell.asset], inputs))
+
+
+def why_stale(ref: Ref, code_version: str, inputs: Mapping[str, str]) -> tuple[str, ...]:
+    """What differs between a ref and what is wanted now, in words."""
+    reasons = []
+    if ref.code_version != code_version:
+        reasons.append(f"its code went from version {ref.code_version} to {code_version}")
+    reasons += [f"{name} changed" for name in inputs if name in ref.inputs and ref.inputs[name] != inputs[name]]
+    reasons += [f"{name} is new" for name in inputs if name not in ref.inputs]
+    reasons += [f"{name} is gone" for name in ref.inputs if name not in inputs]
+    return tuple(reasons)

@@ -1,0 +1,70 @@
+"""Which content is current: one small JSON file a cell, `refs/<asset>/<partition>.json`.
+
+A ref says what the cell holds (data version, files with hashes), what it was made from (inputs, code version) and
+by which run. The build key is the hash of the inputs; the planner compares it with the one wanted now.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from orchestration.partitions import Cell
+from sae.errors import AtlasError
+from sae.identity import content_id
+from sae.storage import Store, StoredFile
+
+
+@dataclass(frozen=True)
+class Ref:
+    """What a cell holds now."""
+
+    asset: str
+    partition: str | None
+    data_version: str
+    """Content id of the result."""
+    build_key: str
+    """Hash of asset, partition, code version and inputs."""
+    code_version: str
+    inputs: dict[str, str]
+    """Data version of every upstream cell, by `asset[partition]`."""
+    files: dict[str, StoredFile]
+    """The files, by role."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Small JSON-like facts that later stages and the catalog read."""
+    run_id: str = ""
+    started_at: str = ""
+    finished_at: str = ""
+    """UTC, ISO 8601."""
+
+    @property
+    def cell(self) -> Cell:
+        """The cell this ref stands for."""
+        return Cell(self.asset, self.partition)
+
+
+def build_key(cell: Cell, code_version: str, inputs: dict[str, str]) -> str:
+    """Hash of all that a cell is made from."""
+    return content_id({"cell": str(cell), "code_version": code_version, "inputs": inputs})
+
+
+def read_ref(store: Store, cell: Cell) -> Ref | None:
+    """The ref of a cell; None where it was never made. Raises AtlasError on a damaged one."""
+    path = ref_path(cell)
+    if not store.exists(path):
+        return None
+    try:
+        raw = json.loads(store.read_bytes(path))
+        files = {role: StoredFile(**file) for role, file in raw.pop("files").items()}
+        return Ref(**raw, files=files)
+    except (ValueError, TypeError, KeyError) as error:
+        raise AtlasError(f"{path} is damaged ({error}). Delete it and run `atlas run`.") from error
+
+
+def write_ref(store: Store, ref: Ref) -> None:
+    """Make a ref current, atomically."""
+    store.write_bytes(ref_path(ref.cell), json.dumps(asdict(ref), indent=1, ensure_ascii=False).encode())
+
+
+def ref_path(cell: Cell) -> str:
+    """Where the ref of a cell lies."""
+    return f"refs/{cell.asset}/{cell.partition or 'all'}.json"

@@ -1,0 +1,218 @@
+"""The resource that every asset takes: the config, the store, and the stage that a body is in."""
+
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from filelock import FileLock, Timeout
+from pydantic import PrivateAttr
+
+from orchestration.checks import Check
+from orchestration.partitions import SHARDS, Cell, Keys
+from orchestration.pinned import Pinned, open_subject
+from orchestration.progress import LineProgress
+from orchestration.refs import Ref, build_key, read_ref
+from orchestration.sources import SOURCES, source_version
+from sae.config import AtlasConfig, Workspace, load_workspace
+from sae.errors import AtlasError
+from sae.storage import Store
+
+if TYPE_CHECKING:
+    from sae.models.subject import Subject
+
+LOCK_TIMEOUT_S = 600.0
+CHECKS_FACT = "checks"
+"""The fact of a ref that keeps the outcome of its checks."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a body hands to its IO manager: a value and its record. `kept` is set where nothing had to be made."""
+
+    value: Any
+    ref: Ref
+    kept: bool = False
+
+
+class Atlas(dg.ConfigurableResource):
+    """Config, store and lock of one workspace. A run holds the writer's lock as long as it lasts."""
+
+    config_path: str = ""
+    """The config file; `$ATLAS_CONFIG` or ./atlas.yaml where empty."""
+    show_progress: bool = False
+    """Whether stages write their progress to the standard error stream."""
+
+    _workspace: Workspace = PrivateAttr()
+    _lock: FileLock = PrivateAttr()
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Read the config and take the lock. Raises AtlasError when another writer keeps it too long."""
+        self._workspace = load_workspace(self.config_path or None)
+        self._lock = writer_lock(self._workspace)
+        try:
+            self._lock.acquire(timeout=LOCK_TIMEOUT_S)
+        except Timeout as error:
+            raise AtlasError(f"Another run writes to this store (lock {self._lock.lock_file}). Wait for it.") from error
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Give the lock back."""
+        self._lock.release()
+
+    @property
+    def workspace(self) -> Workspace:
+        """The config with the places that it names."""
+        return self._workspace
+
+    @property
+    def config(self) -> AtlasConfig:
+        """The config."""
+        return self._workspace.config
+
+    @property
+    def store(self) -> Store:
+        """The store."""
+        return Store(self._workspace.store)
+
+    @property
+    def seed(self) -> int:
+        """The config's seed."""
+        return self._workspace.config.seed
+
+    def progress(self, name: str, total: int, unit: str) -> Callable[[int], None]:
+        """Begin a stage of work; the result takes the number of items done."""
+        return LineProgress().stage(name, total, unit) if self.show_progress else lambda done: None
+
+    def ref(self, cell: Cell) -> Ref:
+        """The ref of an upstream cell. Raises AtlasError where it was never made."""
+        found = self.ref_or_none(cell)
+        if found is None:
+            raise AtlasError(f"{cell} was never made. `atlas run` makes it.")
+        return found
+
+    def ref_or_none(self, cell: Cell) -> Ref | None:
+        """The ref of a cell, if it was ever made."""
+        return read_ref(self.store, cell)
+
+    def subject(self, model: str) -> "Subject":
+        """The current model of that name, loaded once."""
+        ref = self.ref(Cell("subject_model", model))
+        return open_subject(self.store, f"models/{ref.data_version}", model, tuple(ref.files))
+
+    def known_keys(self, context: dg.AssetExecutionContext) -> Keys:
+        """The partitions with the shards known now."""
+        return Keys(self.config, context.instance.get_dynamic_partitions(SHARDS))
+
+    def pinned(self, site: str) -> dict[str, Pinned]:
+        """The accepted dictionaries of a site, by `<site>.<recipe>`."""
+        cells = [Cell("dictionary", pair) for pair, (of, _) in self.config.pairs().items() if of == site]
+        return {str(cell.partition): Pinned(self.store, ref) for cell in cells if (ref := self.ref_or_none(cell))}
+
+    def stage(self, context: dg.AssetExecutionContext, asset: str | None = None) -> "Stage":
+        """The stage that a body is in: its cell, its inputs and its build key."""
+        key = dg.AssetKey(asset) if asset else context.asset_key
+        partition = str(context.partition_key) if context.has_partition_key else None
+        cell = Cell(key.to_user_string(), partition)
+        assets_def = context.assets_def
+        parents = sorted(dep.to_user_string() for dep in assets_def.asset_deps[key])
+        code_version = (assets_def.code_versions_by_key or {}).get(key) or ""
+        inputs = wanted_inputs(self.workspace, self.known_keys(context), parents, cell)
+        return Stage(cell, code_version, inputs, context.run_id, _now(), self.store)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One cell being made."""
+
+    cell: Cell
+    code_version: str
+    inputs: dict[str, str]
+    run_id: str
+    started_at: str
+    store: Store
+
+    @property
+    def build_key(self) -> str:
+        """Hash of all that the cell is made from."""
+        return build_key(self.cell, self.code_version, self.inputs)
+
+    def kept(self) -> dg.MaterializeResult | None:
+        """The artifact with the wanted build key, where it lies there whole; so nothing is made twice."""
+        ref = read_ref(self.store, self.cell)
+        if ref is None or ref.build_key != self.build_key:
+            return None
+        for file in ref.files.values():
+            if not self.store.exists(file.path):
+                return None
+            self.store.verify(file)
+        return dg.MaterializeResult(
+            asset_key=self.cell.asset,
+            value=Artifact(None, ref, kept=True),
+            data_version=dg.DataVersion(ref.data_version),
+            metadata={"used_again": True, **_metadata(ref)},
+            check_results=[Check(**check).result() for check in ref.facts.get(CHECKS_FACT, [])],
+        )
+
+    def made(
+        self,
+        value: Any,
+        data_version: str,
+        facts: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        checks: Sequence[Check] = (),
+    ) -> dg.MaterializeResult:
+        """The result of a body: the value for the IO manager and what Dagster records."""
+        ref = Ref(
+            asset=self.cell.asset,
+            partition=self.cell.partition,
+            data_version=data_version,
+            build_key=self.build_key,
+            code_version=self.code_version,
+            inputs=self.inputs,
+            files={},
+            facts={**(facts or {}), CHECKS_FACT: [asdict(check) for check in checks]},
+            run_id=self.run_id,
+            started_at=self.started_at,
+            finished_at=_now(),
+        )
+        return dg.MaterializeResult(
+            asset_key=self.cell.asset,
+            value=Artifact(value, ref),
+            data_version=dg.DataVersion(data_version),
+            metadata={**_metadata(ref), **(metadata or {})},
+            check_results=[check.result() for check in checks],
+        )
+
+    def adopted(self, ref: Ref, facts: Mapping[str, Any]) -> dg.MaterializeResult:
+        """The result of a gate: another cell's artifact, files and all, under this cell's name."""
+        result = self.made(None, ref.data_version, facts={**ref.facts, **facts}, metadata={"adopts": str(ref.cell)})
+        artifact = result.value
+        return result._replace(value=replace(artifact, ref=replace(artifact.ref, files=ref.files)))
+
+
+def wanted_inputs(workspace: Workspace, keys: Keys, parents: list[str], cell: Cell) -> dict[str, str]:
+    """Data version of every cell that `cell` is made from, as recorded now; cells never made are left out."""
+    store = Store(workspace.store)
+    inputs: dict[str, str] = {}
+    for parent in parents:
+        for upstream in keys.upstream(cell, parent):
+            if parent in SOURCES:
+                inputs[str(upstream)] = source_version(workspace, upstream)
+            elif ref := read_ref(store, upstream):
+                inputs[str(upstream)] = ref.data_version
+    return inputs
+
+
+def writer_lock(workspace: Workspace) -> FileLock:
+    """The one lock of a workspace's writers; taken again by its holder at no cost."""
+    workspace.state.mkdir(parents=True, exist_ok=True)
+    return FileLock(workspace.state / "lock", is_singleton=True)
+
+
+def _metadata(ref: Ref) -> dict[str, Any]:
+    return {"build_key": ref.build_key, "code_version": ref.code_version, "n_inputs": len(ref.inputs)}
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

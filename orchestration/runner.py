@@ -1,0 +1,247 @@
+"""Bring a workspace up to date: plan, make what is ready, plan again, until nothing is stale. Every step is a Dagster run."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dagster as dg
+
+from orchestration.io_managers import resources
+from orchestration.partitions import PARTITIONED_BY, SHARDS, Cell, Keys
+from orchestration.planner import Graph, Plan, Standing, plan
+from orchestration.refs import ref_path
+from orchestration.resources import Atlas, writer_lock
+from orchestration.sources import SOURCES, observed, shards
+from sae.config import Workspace
+from sae.errors import AtlasError
+from sae.storage import Store
+
+TRIGGER_TAG = "atlas/trigger"
+_DAGSTER_YAML = """\
+telemetry: {enabled: false}
+concurrency:
+  pools: {default_limit: 1, granularity: run}
+  runs: {max_concurrent_runs: 2}
+"""
+
+
+@dataclass
+class Outcome:
+    """What a refresh did."""
+
+    made: list[Cell] = field(default_factory=list)
+    failed: dict[Cell, str] = field(default_factory=dict)
+    """Cells that failed or gave nothing, with the error in words."""
+    last: Plan = field(default_factory=lambda: Plan(()))
+
+
+@dataclass(frozen=True)
+class Session:
+    """A workspace opened for planning and running."""
+
+    workspace: Workspace
+    definitions: dg.Definitions
+    instance: dg.DagsterInstance
+    graph: Graph
+
+    def keys(self) -> Keys:
+        """The partitions with the shards known now."""
+        return Keys(self.workspace.config, self.instance.get_dynamic_partitions(SHARDS))
+
+    def plan(self, given_up: frozenset[Cell] = frozenset()) -> Plan:
+        """The standing of every cell now."""
+        keys = self.keys()
+        sources = observed(self.workspace, (cell for name in SOURCES for cell in keys.cells(name)))
+        return plan(keys, self.graph, Store(self.workspace.store), sources, given_up)
+
+
+def open_session(workspace: Workspace) -> Session:
+    """Open a workspace: its Dagster instance (made on first use) and the definitions of its config."""
+    os.environ["ATLAS_CONFIG"] = str(workspace.path)
+    home = dagster_home(workspace)
+    from orchestration.definitions import defs
+
+    definitions = defs()
+    return Session(workspace, definitions, dg.DagsterInstance.from_config(str(home)), asset_graph(definitions))
+
+
+def dagster_home(workspace: Workspace) -> Path:
+    """The folder of Dagster's instance inside the state, with its settings."""
+    home = workspace.state / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    settings = home / "dagster.yaml"
+    if not settings.exists():
+        settings.write_text(_DAGSTER_YAML)
+    return home
+
+
+def asset_graph(definitions: dg.Definitions) -> Graph:
+    """Parents and code versions of the assets, in topological order."""
+    graph = definitions.resolve_asset_graph()
+    parents: dict[str, list[str]] = {}
+    versions: dict[str, str] = {}
+    for key in graph.toposorted_asset_keys:
+        node, name = graph.get(key), key.to_user_string()
+        if name not in SOURCES:
+            parents[name] = sorted(parent.to_user_string() for parent in node.parent_keys)
+            versions[name] = node.code_version or ""
+    return Graph(parents, versions)
+
+
+def refresh(
+    session: Session,
+    *,
+    trigger: str,
+    select: Callable[[Cell], bool] = lambda cell: True,
+    force: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+    show_progress: bool = False,
+) -> Outcome:
+    """Make everything that is missing or stale and selected, upstream first. A failed cell does not stop the others.
+
+    Raises AtlasError when another writer holds the lock or the store has another schema version.
+    """
+    lock = writer_lock(session.workspace)
+    if not _acquire(lock):
+        raise AtlasError(f"Another run writes to {session.workspace.store}. Wait until it is done (lock {lock.lock_file}).")
+    try:
+        store = Store(session.workspace.store)
+        store.open_schema()
+        store.remove_temporaries()
+        _reap(session.instance)
+        register_shards(session)
+        report_sources(session)
+        if force:
+            _forget(session, store, select)
+        return _work(session, trigger, select, say, show_progress)
+    finally:
+        lock.release()
+
+
+def register_shards(session: Session) -> list[str]:
+    """Make the dynamic partitions equal to the shards that the sources have now; returns the new ones."""
+    wanted, known = list(shards(session.workspace)), set(session.instance.get_dynamic_partitions(SHARDS))
+    new = [shard for shard in wanted if shard not in known]
+    session.instance.add_dynamic_partitions(SHARDS, new)
+    for gone in known - set(wanted):
+        session.instance.delete_dynamic_partition(SHARDS, gone)
+    return new
+
+
+def report_sources(session: Session) -> None:
+    """Record the version of every source that is not the one recorded last."""
+    keys = session.keys()
+    versions = observed(session.workspace, (cell for name in SOURCES for cell in keys.cells(name)))
+    for name in SOURCES:
+        cells = {cell: version for cell, version in versions.items() if cell.asset == name}
+        last = _last_observed(session.instance, name)
+        for cell, version in cells.items():
+            if last.get(cell.partition) != version:
+                session.instance.report_runless_asset_event(
+                    dg.AssetObservation(name, partition=cell.partition, tags={"dagster/data_version": version})
+                )
+
+
+def _work(
+    session: Session, trigger: str, select: Callable[[Cell], bool], say: Callable[[str], None], show_progress: bool
+) -> Outcome:
+    outcome = Outcome()
+    while True:
+        outcome.last = session.plan(frozenset(outcome.failed))
+        ready = [standing for standing in outcome.last.of("missing", "stale") if select(standing.cell)]
+        if not ready:
+            return outcome
+        for batch in _batches(ready):
+            say(_announce(batch))
+            errors = _run(session, [standing.cell for standing in batch], trigger, show_progress)
+            after = session.plan(frozenset(outcome.failed))
+            fresh = {standing.cell for standing in after.of("fresh")}
+            for standing in batch:
+                if standing.cell in fresh:
+                    outcome.made.append(standing.cell)
+                else:
+                    outcome.failed[standing.cell] = errors.get(standing.cell.asset, "it gave nothing")
+                    say(f"! {standing.cell}: {outcome.failed[standing.cell]}")
+
+
+def _batches(ready: list[Standing]) -> Iterator[list[Standing]]:
+    """Cells of one partition go into one run: none of them needs another, since all are ready."""
+    groups: dict[tuple[str, str | None], list[Standing]] = {}
+    for standing in ready:
+        cell = standing.cell
+        groups.setdefault((PARTITIONED_BY[cell.asset], cell.partition), []).append(standing)
+    yield from groups.values()
+
+
+def _run(session: Session, cells: list[Cell], trigger: str, show_progress: bool) -> dict[str, str]:
+    """One Dagster run of some assets at one partition; returns the error of each asset that failed."""
+    atlas = Atlas(config_path=str(session.workspace.path), show_progress=show_progress)
+    result = dg.materialize(
+        [asset for asset in session.definitions.assets or []],  # type: ignore[arg-type]
+        selection=[cell.asset for cell in cells],
+        partition_key=cells[0].partition,
+        instance=session.instance,
+        resources=resources(atlas),
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        tags={TRIGGER_TAG: trigger},
+        raise_on_error=False,
+    )
+    errors = {}
+    for event in result.get_step_failure_events():
+        error = event.step_failure_data.error
+        errors[str(event.step_key)] = _plain(error.cause or error) if error else "failed"
+    return errors
+
+
+def _plain(error: object) -> str:
+    """An error in one line: an AtlasError's own words, otherwise its kind and words."""
+    name, message = getattr(error, "cls_name", "Error"), " ".join(str(getattr(error, "message", error)).split())
+    return message.removeprefix("sae.errors.").removeprefix(f"{name}: ") if name in ("AtlasError", "ConfigError") else message
+
+
+def _announce(batch: list[Standing]) -> str:
+    names = ", ".join(standing.cell.asset for standing in batch)
+    partition = batch[0].cell.partition
+    where = f" [{partition}]" if partition else ""
+    return f"{names}{where}: {batch[0].reasons[0]}"
+
+
+def _acquire(lock: object) -> bool:
+    from filelock import Timeout
+
+    try:
+        lock.acquire(timeout=0)  # type: ignore[attr-defined]
+    except Timeout:
+        return False
+    return True
+
+
+def _reap(instance: dg.DagsterInstance) -> None:
+    """Mark as failed the runs that a killed process left as started: the lock's holder knows that nobody runs them."""
+    started = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
+    for run in instance.get_runs(filters=started):
+        if run.tags.get(TRIGGER_TAG):
+            instance.report_run_failed(run, "Its process ended before it did.")
+
+
+def _forget(session: Session, store: Store, select: Callable[[Cell], bool]) -> None:
+    """Take the refs of the selected cells away, so that they are made again."""
+    keys = session.keys()
+    for asset in session.graph.assets:
+        for cell in keys.cells(asset):
+            if select(cell) and store.exists(ref_path(cell)):
+                store.delete(ref_path(cell))
+
+
+def _last_observed(instance: dg.DagsterInstance, name: str) -> dict[str | None, str]:
+    """The data version observed last, by partition."""
+    key, tag = dg.AssetKey(name), "dagster/data_version"
+    tags = instance.event_log_storage.get_latest_tags_by_partition(
+        key, dg.DagsterEventType.ASSET_OBSERVATION, [tag], asset_partitions=None
+    )
+    found: dict[str | None, str] = {partition: values[tag] for partition, values in tags.items() if tag in values}
+    records = instance.fetch_observations(key, limit=1).records
+    if records and records[0].partition_key is None and (observation := records[0].asset_observation):
+        found[None] = (observation.tags or {}).get(tag, "")
+    return found

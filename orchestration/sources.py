@@ -1,0 +1,116 @@
+"""What comes from outside, observed: the version of every source is the hash of what it says now."""
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from orchestration.partitions import Cell
+from sae.config import AtlasConfig, ModelConfig, RecipeConfig, Workspace
+from sae.errors import AtlasError
+from sae.identity import content_id, file_sha256
+
+SOURCES = (
+    "corpus_source",
+    "model_source",
+    "site_config",
+    "recipe_config",
+    "checks_config",
+    "labeler_config",
+    "scorers_config",
+    "prompts_config",
+    "steering_config",
+    "reviews_source",
+)
+
+
+def shards(workspace: Workspace) -> dict[str, str]:
+    """Version of every shard of every corpus, by shard name, in order. Raises AtlasError on an unreadable source."""
+    from sae.corpora.sources import list_shards
+
+    config = workspace.config
+    found: dict[str, str] = {}
+    for name, corpus in config.corpora.items():
+        listed = list_shards(name, corpus, config.seed, workspace.path.parent)
+        if not listed:
+            raise AtlasError(f"corpora.{name} is empty: it holds no document. Check its paths or its source.")
+        found.update(listed)
+    return found
+
+
+def source_version(workspace: Workspace, cell: Cell) -> str:
+    """Version of one source cell."""
+    config = workspace.config
+    match cell:
+        case Cell("corpus_source", str(shard)):
+            return shards(workspace)[shard]
+        case Cell("model_source", str(name)):
+            return _model_version(config.models[name], config.seed, workspace.path.parent)
+        case Cell("site_config", str(name)):
+            return _hash(config.site(name))
+        case Cell("recipe_config", str(name)):
+            return _hash(resolved_recipe(config, name), leave_out={"sites", "retrain"})
+        case Cell("checks_config", None):
+            return _hash(config.checks)
+        case Cell("labeler_config", None):
+            return _hash(config.labeler)
+        case Cell("scorers_config", None):
+            return content_id(list(config.scorers))
+        case Cell("prompts_config", None):
+            return content_id([prompt.model_dump() for prompt in config.prompts])
+        case Cell("steering_config", None):
+            return _hash(config.steering)
+        case Cell("reviews_source", None):
+            return _reviews_version(workspace.state)
+    raise ValueError(f"{cell} is not a source")
+
+
+def observed(workspace: Workspace, cells: Iterator[Cell]) -> dict[Cell, str]:
+    """Versions of many source cells; the corpora are listed once."""
+    listed = shards(workspace)
+    return {
+        cell: listed[cell.partition or ""] if cell.asset == "corpus_source" else source_version(workspace, cell)
+        for cell in cells
+    }
+
+
+def resolved_recipe(config: AtlasConfig, name: str) -> RecipeConfig:
+    """A recipe with its seed filled in."""
+    recipe = config.dictionaries[name]
+    return recipe if recipe.seed is not None else recipe.model_copy(update={"seed": config.seed})
+
+
+def package_file(source: str) -> Path:
+    """The file that `package://<package>/<file>` names, found without importing the package."""
+    package, _, name = source.removeprefix("package://").partition("/")
+    spec = find_spec(package)
+    folders = spec.submodule_search_locations if spec else None
+    path = Path(next(iter(folders))) / name if folders else None
+    if path is None or not path.is_file():
+        raise AtlasError(f"{source}: package {package!r} with the file {name!r} is not installed. `pip install` it first.")
+    return path
+
+
+def _model_version(model: ModelConfig, seed: int, base: Path) -> str:
+    facts: dict[str, Any] = model.model_dump(exclude={"device"})
+    if model.source == "world":
+        facts["seed"] = seed
+    elif model.source.startswith("package://"):
+        facts["sha256"] = file_sha256(package_file(model.source))
+    elif (folder := base / model.source).is_dir():
+        facts["files"] = {file.name: file_sha256(file) for file in sorted(folder.iterdir()) if file.is_file()}
+    return content_id(facts)
+
+
+def _reviews_version(state: Path) -> str:
+    from sae.labels.ledger import Ledger
+
+    path = state / "ledger.sqlite"
+    if not path.exists():
+        return content_id([])
+    with Ledger(path) as ledger:
+        return content_id(ledger.reviews()["review_id"].to_list())
+
+
+def _hash(section: Any, leave_out: set[str] | None = None) -> str:
+    return content_id(section.model_dump(mode="json", exclude=leave_out))

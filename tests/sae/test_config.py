@@ -1,0 +1,107 @@
+"""A wrong file gets one error that names the key, what was found and what is allowed."""
+
+from pathlib import Path
+
+import pytest
+
+from sae.config import AtlasConfig, load_workspace, parse_config
+from sae.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+GOOD = """
+models: {world-lm: {source: world}}
+corpora: {world: {source: world}}
+sites: [{model: world-lm, hookpoint: layers.3, corpora: [world]}]
+dictionaries: {plain: {architecture: topk, expansion: 4, k: 8}}
+"""
+
+
+def parse(text: str) -> AtlasConfig:
+    return parse_config(text.encode(), "atlas.yaml")
+
+
+@pytest.mark.parametrize("preset", ["world", "smollm2", "hf"])
+def test_every_preset_is_a_valid_config(preset):
+    config = parse_config((ROOT / f"orchestration/presets/{preset}.yaml").read_bytes(), preset)
+
+    assert config.pairs()
+
+
+def test_the_default_config_is_the_world_preset():
+    assert (ROOT / "atlas.yaml").read_text() == (ROOT / "orchestration/presets/world.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("expansion: 4", "expnsion: 4"), ["unknown key `dictionaries.plain.expnsion`", "expansion", "learning_rate"]),
+        (("k: 8", "k: many"), ["`dictionaries.plain.k", "'many'"]),
+        (("architecture: topk", "architecture: magic"), ["dictionaries.plain.architecture", "'topk'", "'magic'"]),
+        (("model: world-lm", "model: gpt9"), ["sites: model names 'gpt9'", "Defined: world-lm"]),
+        (("corpora: [world]", "corpora: [moon]"), ["sites: corpora names 'moon'", "Defined: world"]),
+        (("models: {world-lm: {source: world}}", ""), ["`models` is missing"]),
+        (("plain:", "a/b:"), ["dictionaries.a/b"]),
+        (("k: 8", ""), ["topk needs a whole number `k`"]),
+        (("k: 8", "k: 8, groups: [1]"), ["belong to matryoshka only"]),
+        (("{source: world}}\ncorpora", "{source: world}}\nseed: x\ncorpora"), ["`seed`", "'x'"]),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(change, words):
+    assert change[0] in GOOD
+
+    with pytest.raises(ConfigError) as error:
+        parse(GOOD.replace(*change))
+
+    assert "\n" not in str(error.value)
+    for word in words:
+        assert word in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"models: [", "not YAML"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"- a list", "a mapping of keys"),
+        (b"models: !!python/object/apply:os.system ['true']", "not YAML"),
+    ],
+)
+def test_a_file_that_is_no_config_is_refused(data, words):
+    with pytest.raises(ConfigError, match=words):
+        parse_config(data, "atlas.yaml")
+
+
+def test_a_missing_file_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(ConfigError, match="`atlas init`"):
+        load_workspace()
+
+
+def test_paths_start_at_the_configs_folder(tmp_path, monkeypatch):
+    monkeypatch.delenv("ATLAS_STORE", raising=False)
+    (tmp_path / "atlas.yaml").write_text(GOOD)
+
+    workspace = load_workspace(tmp_path / "atlas.yaml")
+
+    assert workspace.store == str(tmp_path / ".atlas")
+    assert workspace.state == tmp_path / ".atlas/state"
+
+
+def test_an_overridden_store_holds_its_state(tmp_path, monkeypatch):
+    (tmp_path / "atlas.yaml").write_text(GOOD)
+    monkeypatch.setenv("ATLAS_STORE", str(tmp_path / "elsewhere"))
+
+    workspace = load_workspace(tmp_path / "atlas.yaml")
+
+    assert workspace.store == str(tmp_path / "elsewhere")
+    assert workspace.state == tmp_path / "elsewhere/state"
+
+
+def test_a_recipe_is_trained_where_it_names():
+    two_sites = GOOD.replace("sites: [", "sites: [{model: world-lm, hookpoint: layers.5, corpora: [world]}, ")
+    late = "k: 8}, late: {architecture: standard, latents: 8, sites: [world-lm.layers.5]}"
+
+    config = parse(two_sites.replace("k: 8}", late))
+
+    assert list(config.pairs()) == ["world-lm.layers.5.plain", "world-lm.layers.5.late", "world-lm.layers.3.plain"]

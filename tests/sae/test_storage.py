@@ -1,0 +1,106 @@
+"""Files are written whole or not at all, inside the store or nowhere."""
+
+import errno
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sae.errors import AtlasError
+from sae.storage import Store
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(str(tmp_path / "store"))
+
+
+def files_of(store):
+    return sorted(name for _, _, names in os.walk(store.root) for name in names)
+
+
+def test_what_is_written_is_read(store):
+    written = store.write_bytes("tables/features/a.parquet", b"rows")
+
+    assert store.read_bytes("tables/features/a.parquet") == b"rows"
+    assert store.verify(written).read_bytes() == b"rows"
+    assert store.files_in("tables/features") == ["tables/features/a.parquet"]
+
+
+def test_a_block_that_fails_leaves_the_old_file_and_no_other(store):
+    store.write_bytes("CURRENT", b"1")
+
+    with pytest.raises(RuntimeError, match="killed"), store.writing("CURRENT") as path:
+        path.write_bytes(b"half of tw")
+        raise RuntimeError("killed")
+
+    assert store.read_bytes("CURRENT") == b"1"
+    assert files_of(store) == ["CURRENT"]
+
+
+def test_a_full_disk_is_said_in_words_and_leaves_nothing(store):
+    with pytest.raises(AtlasError, match="No space left for models/weights"), store.writing("models/weights") as path:
+        path.write_bytes(b"the first bytes")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    assert files_of(store) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_real_full_device_is_said_in_words(store):
+    with pytest.raises(AtlasError, match="No space left"), store.writing("models/weights"):
+        with open("/dev/full", "wb") as full:
+            full.write(b"x" * 100_000)
+
+
+def test_a_damaged_file_is_named(store):
+    written = store.write_bytes("corpora/a.parquet", b"rows")
+    store.local("corpora/a.parquet").write_bytes(b"r0ws")
+
+    with pytest.raises(AtlasError, match=r"corpora/a.parquet is damaged"):
+        store.verify(written)
+
+
+@given(st.lists(st.sampled_from(["..", "a", ".", "b"]), min_size=1, max_size=6).map("/".join))
+def test_no_path_leaves_the_store(tmp_path_factory, path):
+    store = Store(str(tmp_path_factory.mktemp("outer") / "store"))
+
+    if ".." in path.split("/") or not path.strip("./"):
+        with pytest.raises(AtlasError, match="not a path inside the store"):
+            store.exists(path)
+    else:
+        assert store.exists(path) is False
+
+
+def test_an_absolute_path_is_refused(store):
+    with pytest.raises(AtlasError, match="not a path inside the store"):
+        store.read_bytes("/etc/passwd")
+
+
+def test_a_store_of_another_schema_is_refused(store):
+    store.open_schema()
+    store.open_schema()
+    store.write_bytes("SCHEMA", b"99\n")
+
+    with pytest.raises(AtlasError, match="schema version 99, this program reads 1"):
+        store.open_schema()
+
+
+def test_the_next_writer_removes_what_a_killed_one_left(store):
+    store.write_bytes("models/weights", b"whole")
+    (store.local("models/weights").parent / ".writing-123-weights").write_bytes(b"half")
+
+    left = store.remove_temporaries()
+
+    assert left == ["models/.writing-123-weights"]
+    assert files_of(store) == ["weights"]
+
+
+def test_a_remote_store_holds_the_same_promises():
+    store = Store("memory://atlas-test")
+    written = store.write_bytes("refs/corpus/a.json", b"{}")
+
+    assert store.read_bytes("refs/corpus/a.json") == b"{}"
+    assert store.files_in("refs/corpus") == ["refs/corpus/a.json"]
+    assert store.verify(written).read_bytes() == b"{}"
