@@ -19,7 +19,7 @@ WIDTH = 4
 def corpus(
     documents: list[tuple[list[tuple[str, str]], list[tuple[str, int, int]]]],
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """DOCUMENTS and TOKENS of documents given as (language, modality) by position and (concept, first, last) mentions."""
+    """DOCUMENTS and TOKENS from (language, modality) by position and mentions (concept, first, last position)."""
     texts = pl.DataFrame(
         {
             "document_id": [f"d{n}" for n in range(len(documents))],
