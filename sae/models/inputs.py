@@ -1,15 +1,14 @@
 """From documents to what one forward pass reads: pictures decoded, long documents cut into windows."""
 
-import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from PIL import Image, UnidentifiedImageError
 
 from sae.errors import AtlasError
 from sae.models.encoding import Encoded
+from sae.models.pictures import decode_picture
 from sae.models.subject import Subject
 
 
@@ -38,15 +37,6 @@ def encode_documents(subject: Subject, documents: pl.DataFrame) -> Iterator[tupl
         encoded = subject.codec.encode(text, picture, "text" if modality == "image" else modality)
         if len(encoded):
             yield document_id, encoded
-
-
-def decode_picture(data: bytes, where: str) -> np.ndarray:
-    """uint8 [height, width, 3] of a PNG or JPEG. Raises AtlasError naming `where` it came from if it is corrupt."""
-    try:
-        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as picture:
-            return np.asarray(picture.convert("RGB"))
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise AtlasError(f"The picture of {where} is corrupt or no PNG or JPEG. Repair it or take it out.") from error
 
 
 def cut_windows(encoded: Encoded, size: int) -> list[Window]:

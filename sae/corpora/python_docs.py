@@ -1,0 +1,122 @@
+"""The Python that runs this as a corpus: language reference, docstrings and source code of the standard library."""
+
+import ast
+import inspect
+import random
+import sys
+import sysconfig
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from sae.config import CorpusConfig
+from sae.corpora import chunks
+from sae.corpora.chunks import SHARD_WORDS, chunk_text, count_words
+from sae.corpora.documents import Document, documents_table
+from sae.errors import AtlasError
+from sae.identity import content_id, file_sha256
+
+_SKIPPED = {"test", "tests", "idle_test", "site-packages", "dist-packages", "lib2to3", "pydoc_data", "__pycache__"}
+_SHORTEST_DOCSTRING = 12
+"""Words; shorter ones repeat the name they stand under."""
+_ROUND = 24
+"""Documents taken from one module or topic before the next one's turn: a small corpus still sees many modules."""
+
+
+def list_python_docs(name: str, config: CorpusConfig, seed: int) -> dict[str, str]:
+    """Shards and their versions: what the Python, the budget, the seed and this program's cutting decide."""
+    rules = [file_sha256(Path(str(module.__file__))) for module in (sys.modules[__name__], chunks)]
+    count = shard_count(config)
+    made_of = [sys.version, config.tokens, config.documents, count, seed, rules]
+    return {f"{name}-{index:05d}": content_id([*made_of, index]) for index in range(count)}
+
+
+def read_python_docs(name: str, config: CorpusConfig, seed: int, index: int) -> pl.DataFrame:
+    """The documents of shard `index`.
+
+    Modules and topics are dealt to the shards whole, in an order that the seed decides, so that a held-out shard holds
+    other modules than the train shards; and a document that stands in two of them belongs to the first.
+    Raises AtlasError when the standard library's source is not there.
+    """
+    count = shard_count(config)
+    seen: set[str] = set()
+    words = 0
+    kept: list[Document] = []
+    for unit, document in _in_rounds(_units(seed)):
+        if document.text in seen:
+            continue
+        if len(seen) == config.documents or (config.tokens is not None and words >= config.tokens):
+            break
+        seen.add(document.text)
+        words += count_words(document.text)
+        if unit % count == index:
+            kept.append(document)
+    return documents_table(name, f"{name}-{index:05d}", kept)
+
+
+def shard_count(config: CorpusConfig) -> int:
+    """As many shards as the config says, or more, so that none grows without bound."""
+    return max(config.shards, -(-(config.tokens or 0) // SHARD_WORDS))
+
+
+def _units(seed: int) -> list[Path | str]:
+    """Source files and documentation topics in the seed's order."""
+    root = Path(sysconfig.get_path("stdlib"))
+    files = sorted(path for path in root.rglob("*.py") if not _SKIPPED & set(path.relative_to(root).parts))
+    if not files:
+        raise AtlasError("This Python comes without the source of its standard library: install it to use python_docs.")
+    from pydoc_data.topics import topics
+
+    units: list[Path | str] = [*files, *sorted(topics)]
+    random.Random(seed).shuffle(units)
+    return units
+
+
+def _in_rounds(units: list[Path | str]) -> Iterator[tuple[int, Document]]:
+    """Unit number and document: some of each unit, then the next ones of each, until none has any left."""
+    waiting: dict[int, list[Document]] = {}
+    for number, unit in enumerate(units):
+        documents = _topic_documents(unit) if isinstance(unit, str) else _module_documents(unit)
+        yield from ((number, document) for document in documents[:_ROUND])
+        if documents[_ROUND:]:
+            waiting[number] = documents[_ROUND:]
+    while waiting:
+        for number in list(waiting):
+            yield from ((number, document) for document in waiting[number][:_ROUND])
+            waiting[number] = waiting[number][_ROUND:]
+            if not waiting[number]:
+                del waiting[number]
+
+
+def _topic_documents(topic: str) -> list[Document]:
+    from pydoc_data.topics import topics
+
+    return [Document(text, "en", source=f"topic {topic}", topic="reference") for text in chunk_text(topics[topic])]
+
+
+def _module_documents(path: Path) -> list[Document]:
+    """Docstrings and source of a module, by turns."""
+    parts = path.relative_to(sysconfig.get_path("stdlib")).with_suffix("").parts
+    module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+    with tokenize.open(path) as file:
+        source = file.read()
+    code = [Document(text, "py", "code", source=module, topic="source") for text in chunk_text(source)]
+    prose = [
+        Document(text, "en", source=name, topic="docstring")
+        for name, docstring in _docstrings(ast.parse(source), module)
+        for text in chunk_text(docstring)
+        if count_words(text) >= _SHORTEST_DOCSTRING
+    ]
+    both = min(len(code), len(prose))
+    turns = [document for pair in zip(prose, code, strict=False) for document in pair]
+    return turns + prose[both:] + code[both:]
+
+
+def _docstrings(node: ast.AST, name: str) -> Iterator[tuple[str, str]]:
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        if docstring := ast.get_docstring(node, clean=False):
+            yield name, inspect.cleandoc(docstring)
+        for child in node.body:
+            yield from _docstrings(child, f"{name}.{getattr(child, 'name', '')}")
