@@ -43,7 +43,7 @@ ATTRIBUTION_RUNS = pl.Schema(
         "attributed": pl.Float64,
         "error_attribution": pl.Float64,
         "ablation_spearman": pl.Float64,
-        "n_features": pl.Int64,
+        "n_features": pl.Int32,
         "run_id": pl.String,
     }
 )
@@ -55,9 +55,9 @@ ATTRIBUTIONS = pl.Schema(
         "index": pl.Int32,
         "position": pl.Int32,
         "token": pl.String,
-        "activation": pl.Float32,
-        "attribution": pl.Float32,
-        "ablation_effect": pl.Float32,
+        "activation": pl.Float64,
+        "attribution": pl.Float64,
+        "ablation_effect": pl.Float64,
         "rank": pl.Int32,
     }
 )

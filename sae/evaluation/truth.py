@@ -3,6 +3,10 @@
 Units: a *mention* is one span that names a concept (a name, or a picture's mark) and covers the positions whose own
 span overlaps it. A document *names* a concept when it has a mention of it; only documents that do not name a concept
 can contradict its feature, because what follows a name may rightly carry it on.
+
+Slices: a position's slice is `image`, `code`, or the language of its document. A mention's is that of its first
+position, but the language of a name is its own where a table of names gives it: a Spanish name in an English sentence
+belongs to `es`, so that a feature blind to Spanish names cannot hide among the other names in Spanish sentences.
 """
 
 import hashlib
@@ -38,19 +42,26 @@ class Truth:
     mention_document: np.ndarray
     """int64 [M]."""
     mention_slice: np.ndarray
-    """str [M]: the slice of the mention's first row."""
+    """str [M]."""
     naming: csr_array
     """int32 [C, D]: 1 where the document names the concept."""
     choosing: np.ndarray
     """bool [D]: the half of the documents on which features are chosen; the other half scores them."""
 
 
-def build_truth(documents: pl.DataFrame, tokens: pl.DataFrame, seed: int) -> Truth:
+NAMES = pl.Schema({"concept_id": pl.String, "name": pl.String, "language": pl.String})
+"""What a concept is called; a name that several languages share has a row for each, the preferred one first."""
+
+
+def build_truth(documents: pl.DataFrame, tokens: pl.DataFrame, seed: int, names: pl.DataFrame | None = None) -> Truth:
     """Join DOCUMENTS.mentions to TOKENS rows (row i of `tokens` is activation row i).
 
-    Mentions of which no row is there are left out. Raises AtlasError when a row's document is missing.
+    With `names` (schema `NAMES`) a mention whose text is a name counts for that name's language: the document's own
+    where it is a name there too, else the first in the table. Mentions of which no row is there are left out.
+    Raises AtlasError when a row's document is missing.
     """
-    documents = documents.select("document_id", "mentions").unique("document_id", keep="first", maintain_order=True)
+    documents = documents.unique("document_id", keep="first", maintain_order=True)
+    name_languages = _name_languages(documents, NAMES.to_frame() if names is None else names)
     order = documents.select("document_id").with_row_index("document")
     rows = tokens.with_row_index("row").join(order, on="document_id", how="left", maintain_order="left")
     if rows["document"].null_count():
@@ -63,17 +74,24 @@ def build_truth(documents: pl.DataFrame, tokens: pl.DataFrame, seed: int) -> Tru
         .drop_nulls("mentions")
         .select("document", pl.col("mentions").struct.unnest())
         .with_row_index("mention")
+        .join(name_languages, on=["document", "concept_id", "start", "end"], how="left", maintain_order="left")
     )
     held = (
         mentions.join(
-            rows.select("row", "document", "slice", row_start="start", row_end="end", special="special"), on="document"
+            rows.select("row", "document", "slice", "special", row_start="start", row_end="end"), on="document"
         )
         .filter(~pl.col("special") & (pl.col("row_start") < pl.col("end")) & (pl.col("row_end") > pl.col("start")))
         .sort("mention", "row")
     )
-    placed = held.group_by("mention", maintain_order=True).agg(
-        pl.col("concept_id", "document", "slice").first()
-    )  # a mention outside of the rows given cannot be scored
+    placed = (
+        held.group_by("mention", maintain_order=True)
+        .agg(pl.col("concept_id", "document", "slice", "name_language").first())
+        .with_columns(
+            slice=pl.when(pl.col("slice").is_in([IMAGE, CODE]))
+            .then("slice")
+            .otherwise(pl.coalesce("name_language", "slice"))
+        )
+    )
     concepts = mentions["concept_id"].unique().sort().to_list()
     number = {concept: index for index, concept in enumerate(concepts)}
     place = np.full(len(mentions), -1, dtype=np.int64)
@@ -93,6 +111,22 @@ def build_truth(documents: pl.DataFrame, tokens: pl.DataFrame, seed: int) -> Tru
         naming=naming,
         choosing=np.array([_half(document_id, seed) for document_id in order["document_id"]], dtype=bool),
     )
+
+
+def _name_languages(documents: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
+    """document, concept_id, start, end, name_language of the mentions whose text is a name of their concept."""
+    mentioned = (
+        documents.with_row_index("document")
+        .select("document", "mentions", document_language="language", text="text")
+        .explode("mentions", empty_as_null=True)
+        .drop_nulls("mentions")
+        .unnest("mentions")
+        .with_columns(name=pl.col("text").str.slice(pl.col("start"), pl.col("end") - pl.col("start")))
+    )
+    matches = mentioned.join(names.with_row_index("preference"), on=["concept_id", "name"])
+    own_first = matches.sort(pl.col("language") != pl.col("document_language"), "preference", maintain_order=True)
+    key = ["document", "concept_id", "start", "end"]
+    return own_first.unique(key, keep="first").select(*key, name_language="language")
 
 
 def _slice_of_row() -> pl.Expr:

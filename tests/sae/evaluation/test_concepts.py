@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 
 from sae.errors import AtlasError
 from sae.evaluation.concepts import choose_features, count, score_concepts
-from sae.evaluation.truth import ALL, Truth, build_truth
+from sae.evaluation.truth import ALL, NAMES, Truth, build_truth
 
 MENTIONS = pl.List(pl.Struct({"concept_id": pl.String, "start": pl.Int32, "end": pl.Int32}))
 WIDTH = 4
@@ -23,12 +23,14 @@ def corpus(
     texts = pl.DataFrame(
         {
             "document_id": [f"d{n}" for n in range(len(documents))],
+            "text": [" ".join(f"w{i:02}" for i in range(len(positions))) for positions, _ in documents],
+            "language": [positions[0][0] for positions, _ in documents],
             "mentions": [
                 [{"concept_id": c, "start": first * WIDTH, "end": last * WIDTH + 3} for c, first, last in mentions]
                 for _, mentions in documents
             ],
         },
-        schema={"document_id": pl.String, "mentions": MENTIONS},
+        schema={"document_id": pl.String, "text": pl.String, "language": pl.String, "mentions": MENTIONS},
     )
     rows: list[dict[str, Any]] = [
         {
@@ -116,6 +118,17 @@ def test_code_is_its_own_slice_and_the_halves_depend_on_the_seed_alone():
     assert (first.choosing == again.choosing).all()
     assert (first.choosing != other.choosing).any()
     assert 16 < first.choosing.sum() < 48
+
+
+def test_a_name_counts_for_its_own_language_wherever_it_stands():
+    documents, tokens = corpus(
+        [([EN, EN, EN], [("x", 0, 0), ("x", 1, 1), ("x", 2, 2)]), ([ES, ES], [("x", 0, 0), ("y", 1, 1)])]
+    )
+    rows = [("x", "w00", "en"), ("x", "w00", "es"), ("x", "w01", "es"), ("x", "w01", "de"), ("y", "w00", "de")]
+    names = pl.DataFrame(rows, schema=NAMES, orient="row")
+    truth = build_truth(documents, tokens, seed=0, names=names)
+    # shared by both: the document's; Spanish before German; unknown text: the document's; shared; another concept's
+    assert truth.mention_slice.tolist() == ["en", "es", "en", "es", "es"]
 
 
 def test_unknown_documents_and_a_wrong_number_of_rows_are_refused():
