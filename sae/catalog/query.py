@@ -1,0 +1,193 @@
+"""Reading the catalog: a hardened read-only connection, and polars frames out of it."""
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from sae.catalog.guard import guard, one_line
+from sae.catalog.parquet import parquet_scan_sql
+from sae.catalog.schema import PARQUET_TABLES, SCHEMA_VERSION
+from sae.catalog.table import comment_sql, literal, quoted
+from sae.catalog.versions import catalog_path, current_version
+from sae.errors import AtlasError
+from sae.storage import Store
+
+TIMEOUT_SECONDS = 60.0
+"""A query that takes longer is interrupted."""
+MEMORY_LIMIT = "2GB"
+"""Bound on a reader's memory; nothing is spilt to disk."""
+_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
+    "python_enable_replacements": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "memory_limit": MEMORY_LIMIT,
+    "temp_directory": "",
+}
+
+
+class Catalog:
+    """One version of the catalog, open read-only. Safe to share between threads; close it or use `with`."""
+
+    def __init__(self, store: Store, version: str, connection: duckdb.DuckDBPyConnection, views: Sequence[str]):
+        self.store = store
+        self.version = version
+        self._connection = connection
+        self._views = views
+        self._idle: list[duckdb.DuckDBPyConnection] = []
+        self._lock = threading.Lock()
+
+    def sql(
+        self,
+        query: str,
+        params: Sequence[Any] | dict[str, Any] = (),
+        limit: int | None = None,
+        timeout: float = TIMEOUT_SECONDS,
+    ) -> pl.DataFrame:
+        """Run one reading statement, with `?` or `$name` filled from `params`; at most `limit` rows.
+
+        Raises AtlasError on anything but a single reading statement (see `guard`), on DuckDB's own errors, and after
+        `timeout` seconds.
+        """
+        statement = guard(query)
+        if limit is not None:
+            # The line break ends a comment that the statement may close with.
+            statement = f"SELECT * FROM ({statement.rstrip().rstrip(';')}\n) LIMIT {int(limit)}"
+        with self._cursor() as cursor, _interrupted_after(cursor, timeout) as expired:
+            try:
+                return cursor.sql(statement, params=params or None).pl()
+            except duckdb.InterruptException as error:
+                if expired.is_set():
+                    raise AtlasError(f"The query took more than {timeout:g} s and was stopped.") from error
+                raise
+            except (duckdb.Error, pl.exceptions.PolarsError) as error:
+                raise AtlasError(one_line(error)) from error
+
+    def close(self) -> None:
+        """Close the connection. Queries still running fail."""
+        with self._lock:
+            for cursor in self._idle:
+                cursor.close()
+            self._idle.clear()
+        self._connection.close()
+
+    def __enter__(self) -> "Catalog":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor of one's own: TEMP views belong to a cursor, so one that has them is used again."""
+        with self._lock:
+            cursor = self._idle.pop() if self._idle else None
+        if cursor is None:
+            cursor = self._connection.cursor()
+            for statement in self._views:
+                cursor.execute(statement)
+        yield cursor
+        with self._lock:
+            self._idle.append(cursor)
+
+
+def open_catalog(store: Store, version: str | None = None) -> Catalog:
+    """Open a version of the catalog, the current one by default.
+
+    The connection reads that file and the Parquet files of its manifest, no other file; it writes nothing, and its
+    settings are locked. Raises AtlasError where the catalog is missing, of another schema version or damaged, and
+    where a Parquet file is missing or has another size than recorded.
+    """
+    wanted = version or current_version(store)
+    path = str(store.local(catalog_path(wanted)))
+    with contextlib.ExitStack() as opened:
+        try:
+            connection = duckdb.connect(path, read_only=True, config=_SETTINGS)
+            opened.callback(connection.close)
+            _check_schema_version(connection, wanted)
+            files = _local_files(store, connection)
+            _harden(connection, path, [file for paths in files.values() for file in paths])
+            catalog = Catalog(store, wanted, connection, _view_statements(files))
+            catalog.sql("SELECT 1")
+        except duckdb.Error as error:
+            raise AtlasError(
+                f"Catalog {wanted} cannot be read: {one_line(error)}. `atlas run` builds it again."
+            ) from error
+        opened.pop_all()
+    return catalog
+
+
+def _check_schema_version(connection: duckdb.DuckDBPyConnection, version: str) -> None:
+    query = "SELECT value FROM atlas WHERE key = 'schema_version'"
+    try:
+        row = connection.execute(query).fetchone()
+    except duckdb.CatalogException:
+        row = None
+    found = row[0] if row else "none"
+    if found != str(SCHEMA_VERSION):
+        raise AtlasError(
+            f"Catalog {version} has schema version {found}, this program reads {SCHEMA_VERSION}. "
+            "`atlas run` builds it again, or use the matching release."
+        )
+
+
+def _local_files(store: Store, connection: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
+    """Absolute paths of each large table's files. They stand relative in the manifest, so a copied store opens."""
+    files: dict[str, list[str]] = {name: [] for name in PARQUET_TABLES}
+    rows = connection.execute("SELECT table_name, path, size FROM parquet_files ORDER BY ALL").fetchall()
+    for table, path, size in rows:
+        local = store.local(path).absolute()
+        if local.stat().st_size != size:
+            raise AtlasError(f"{path} is damaged: its size is not the recorded one. Delete it and run `atlas run`.")
+        files[table].append(str(local))
+    return files
+
+
+def _harden(connection: duckdb.DuckDBPyConnection, database: str, paths: list[str]) -> None:
+    """Allow the manifest's files alone (DuckDB adds its own, `<database>…`), then lock the settings.
+
+    `allowed_paths`, not `allowed_directories`: DuckDB 2.0 lets `<allowed folder>/../elsewhere` through. Connections of
+    one process to one file share their settings, so a second reader finds them locked already, and checks them.
+    """
+    listed = ", ".join(literal(path) for path in paths)
+    for setting in (f"allowed_paths = [{listed}]", "enable_external_access = false", "lock_configuration = true"):
+        with contextlib.suppress(duckdb.InvalidInputException):
+            connection.execute(f"SET {setting}")
+    row = connection.execute(
+        "SELECT current_setting('allowed_paths'), current_setting('enable_external_access'), "
+        "current_setting('lock_configuration'), current_setting('allowed_directories')"
+    ).fetchone()
+    allowed = {path for path in row[0] if not path.startswith(database)} if row else set()
+    if row is None or allowed != set(paths) or row[1] or not row[2] or row[3]:
+        raise AtlasError("The catalog is open with other settings in this process. Close that connection first.")
+
+
+def _view_statements(files: dict[str, list[str]]) -> list[str]:
+    statements: list[str] = []
+    for name, table in PARQUET_TABLES.items():
+        statements.append(f"CREATE TEMP VIEW {quoted(name)} AS {parquet_scan_sql(table, files[name])}")
+        statements += comment_sql(table, "VIEW")
+    return statements
+
+
+@contextlib.contextmanager
+def _interrupted_after(cursor: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[threading.Event]:
+    """Interrupt the cursor when the time is over; the event tells whether that happened."""
+    expired = threading.Event()
+
+    def interrupt() -> None:
+        expired.set()
+        cursor.interrupt()
+
+    timer = threading.Timer(seconds, interrupt)
+    timer.start()
+    try:
+        yield expired
+    finally:
+        timer.cancel()

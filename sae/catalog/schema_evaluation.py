@@ -1,0 +1,142 @@
+"""Tables about claims and records: concepts, evaluation, checks, runs, lineage, and the catalog itself."""
+
+from sae.catalog.table import Column, Table, feature_columns, run_id_column, time_column
+
+_FEATURE_ID, _DICTIONARY_ID, _INDEX = feature_columns()
+_ASSET = Column("asset", "VARCHAR", "Name of the asset.")
+_PARTITION = Column("partition", "VARCHAR", "Its partition; null where it has none.", nullable=True)
+
+CONCEPTS = Table(
+    "concepts",
+    "What the truth of a corpus names.",
+    (
+        Column("concept_id", "VARCHAR", "Id of the concept."),
+        Column("name", "VARCHAR", "Its name in English."),
+        Column("kind", "VARCHAR", "Its kind, for example city, landmark or player."),
+    ),
+    key=("concept_id",),
+)
+
+CONCEPT_SCORES = Table(
+    "concept_scores",
+    "How well the best feature finds each concept: chosen on one half of the held-out documents, scored on the other.",
+    (
+        Column("concept_id", "VARCHAR", "The concept (see concepts)."),
+        _DICTIONARY_ID,
+        _FEATURE_ID,
+        _INDEX,
+        Column("slice", "VARCHAR", "The documents scored: a language, `image`, `code` or `all`."),
+        Column("precision", "DOUBLE", "Share of its active positions that name the concept.", nullable=True),
+        Column("recall", "DOUBLE", "Share of the concept's mentions on which it is active.", nullable=True),
+        Column("f1", "DOUBLE", "Harmonic mean of the two.", nullable=True),
+        Column("n", "BIGINT", "Number of mentions scored."),
+    ),
+    key=("concept_id", "feature_id", "slice"),
+    sort=("dictionary_id", "index", "concept_id", "slice"),
+)
+
+EVALUATION = Table(
+    "evaluation",
+    "Measured claims about dictionaries, with intervals and controls.",
+    (
+        _DICTIONARY_ID,
+        Column("metric", "VARCHAR", "Name of the measure."),
+        Column("value", "DOUBLE", "Its value.", nullable=True),
+        Column("n", "BIGINT", "Size of the sample.", nullable=True),
+        Column("ci_low", "DOUBLE", "Lower end of the 95% interval.", nullable=True),
+        Column("ci_high", "DOUBLE", "Upper end of the 95% interval.", nullable=True),
+        Column("control", "DOUBLE", "The same measure on the control that the details name.", nullable=True),
+        Column("seed", "BIGINT", "Seed of the sample.", nullable=True),
+        Column("details", "JSON", "How it was measured.", nullable=True),
+    ),
+    key=("dictionary_id", "metric", "seed"),
+)
+
+CHECKS = Table(
+    "checks",
+    "The last result of each check.",
+    (
+        _ASSET,
+        _PARTITION,
+        Column("name", "VARCHAR", "Name of the check."),
+        Column("passed", "BOOLEAN", "Whether it passed."),
+        Column("severity", "VARCHAR", "What a fault means: WARN or ERROR."),
+        Column("value", "DOUBLE", "What was measured.", nullable=True),
+        Column("threshold", "DOUBLE", "What was wanted.", nullable=True),
+        run_id_column(),
+        time_column("checked_at", "When it was checked"),
+    ),
+    key=("asset", "partition", "name"),
+)
+
+RUNS = Table(
+    "runs",
+    "The runs that made the rows.",
+    (
+        Column("run_id", "VARCHAR", "Id of the run in the orchestrator."),
+        Column("trigger", "VARCHAR", "What started it: manual, schedule or sensor."),
+        Column("status", "VARCHAR", "How it ended."),
+        time_column("started_at", "When it started"),
+        time_column("finished_at", "When it ended", nullable=True),
+        Column("cost_usd", "DOUBLE", "Price paid in it, US dollars.", nullable=True, volatile=True),
+    ),
+    key=("run_id",),
+    volatile=True,
+)
+
+LINEAGE = Table(
+    "lineage",
+    "What each cell of each asset holds and was made by.",
+    (
+        _ASSET,
+        _PARTITION,
+        Column("data_version", "VARCHAR", "Content id of what it holds."),
+        Column("build_key", "VARCHAR", "Hash of all it was made from."),
+        Column("code_version", "VARCHAR", "Version of the asset's code.", nullable=True),
+        run_id_column(),
+        time_column("started_at", "When making it started", nullable=True),
+        time_column("finished_at", "When making it ended", nullable=True),
+    ),
+    key=("asset", "partition", "data_version"),
+)
+
+LINEAGE_EDGES = Table(
+    "lineage_edges",
+    "Which version of what each cell was made from.",
+    (
+        _ASSET,
+        _PARTITION,
+        Column("data_version", "VARCHAR", "Content id of what the cell holds."),
+        Column("upstream_asset", "VARCHAR", "Name of the asset it read."),
+        Column("upstream_partition", "VARCHAR", "The partition it read; null where there is none.", nullable=True),
+        Column("upstream_data_version", "VARCHAR", "Content id of what it read."),
+    ),
+    key=("asset", "partition", "data_version", "upstream_asset", "upstream_partition"),
+)
+
+ATLAS = Table(
+    "atlas",
+    "Facts about this catalog: schema version, version, content id, config, build.",
+    (
+        Column("key", "VARCHAR", "Name of the fact."),
+        Column("value", "VARCHAR", "The fact."),
+    ),
+    key=("key",),
+    volatile=True,
+)
+
+PARQUET_FILES = Table(
+    "parquet_files",
+    "The manifest of the tables held as Parquet beside the catalog; readers make views over these files.",
+    (
+        Column("table_name", "VARCHAR", "The table that the file is part of."),
+        Column("path", "VARCHAR", "Path of the file, relative to the store."),
+        Column("sha256", "VARCHAR", "SHA-256 of the file."),
+        Column("size", "BIGINT", "Size of the file, in bytes."),
+        Column("n_rows", "BIGINT", "Number of rows."),
+    ),
+    key=("table_name", "path"),
+    volatile=True,
+)
+
+TABLES = (CONCEPTS, CONCEPT_SCORES, EVALUATION, CHECKS, RUNS, LINEAGE, LINEAGE_EDGES, ATLAS, PARQUET_FILES)

@@ -1,0 +1,98 @@
+"""Tables about labels: what features are called, by whom, on what evidence, and how well it holds."""
+
+from sae.catalog.table import Column, Table, View, feature_columns, run_id_column, time_column
+
+LABELS = Table(
+    "labels",
+    "Every label ever written, append-only, with all it was made from.",
+    (
+        Column("label_id", "VARCHAR", "Hash of feature, labeler, model, prompt, seed and attempt."),
+        *feature_columns(),
+        Column("label", "VARCHAR", "A short name; empty where the attempt failed."),
+        Column("explanation", "VARCHAR", "A sentence that says when the feature is active."),
+        Column("confidence", "DOUBLE", "The labeler's own confidence, 0 to 1.", nullable=True),
+        Column("labeler", "VARCHAR", "Who wrote it.", values=("lexical", "openai", "human", "imported")),
+        Column("model", "VARCHAR", "Model or method of the labeler.", nullable=True),
+        Column("prompt_version", "VARCHAR", "Version of the prompt's wording.", nullable=True),
+        Column("prompt_sha256", "VARCHAR", "SHA-256 of the prompt.", nullable=True),
+        Column("prompt", "VARCHAR", "The prompt as it was sent; null where none was.", nullable=True),
+        Column("seed", "BIGINT", "Seed of the labeler.", nullable=True),
+        Column("temperature", "DOUBLE", "Sampling temperature.", nullable=True),
+        Column("attempt", "INTEGER", "Number of the attempt."),
+        Column("input_tokens", "BIGINT", "Tokens sent.", nullable=True),
+        Column("output_tokens", "BIGINT", "Tokens received.", nullable=True),
+        Column("cost_usd", "DOUBLE", "Price paid, US dollars.", nullable=True, volatile=True),
+        Column("raw_reply", "VARCHAR", "The reply as it came.", nullable=True),
+        Column(
+            "status",
+            "VARCHAR",
+            "How the attempt ended.",
+            values=("ok", "refused", "empty", "truncated", "malformed", "failed"),
+        ),
+        Column("origin", "VARCHAR", "New, or carried over.", values=("new", "carried", "human", "imported")),
+        Column("parent_label_id", "VARCHAR", "The label it was carried from or corrects.", nullable=True),
+        run_id_column(),
+        time_column("created_at", "When it was written"),
+    ),
+    key=("label_id",),
+    sort=("dictionary_id", "index", "label_id"),
+)
+
+LABEL_EXAMPLES = Table(
+    "label_examples",
+    "The examples that a label was written from, and those kept back to score it.",
+    (
+        Column("label_id", "VARCHAR", "The label."),
+        Column("example_id", "VARCHAR", "The example (see examples)."),
+        Column("use", "VARCHAR", "Shown to the labeler, or held out.", values=("shown", "held_out")),
+    ),
+    key=("label_id", "example_id"),
+)
+
+LABEL_SCORES = Table(
+    "label_scores",
+    "How well labels predict their features.",
+    (
+        Column("label_id", "VARCHAR", "The label."),
+        Column(
+            "scorer",
+            "VARCHAR",
+            "An LLM's detection, fuzzing, simulation or specificity; a rule read from the label; the truth.",
+            values=("detection", "fuzzing", "simulation", "specificity", "rule", "truth"),
+        ),
+        Column("score", "DOUBLE", "The score; its scale is the scorer's, 1 is best.", nullable=True),
+        Column("n", "BIGINT", "Number of examples judged."),
+        Column("details", "JSON", "Counts and settings behind the score.", nullable=True),
+        Column("model", "VARCHAR", "Model of the scorer.", nullable=True),
+        Column("seed", "BIGINT", "Seed of the scorer.", nullable=True),
+        run_id_column(),
+        time_column("created_at", "When it was scored"),
+    ),
+    key=("label_id", "scorer", "model", "seed"),
+)
+
+LABEL_REVIEWS = Table(
+    "label_reviews",
+    "What people say of labels.",
+    (
+        Column("review_id", "VARCHAR", "Id of the review."),
+        Column("label_id", "VARCHAR", "The label reviewed."),
+        Column("reviewer", "VARCHAR", "Who reviewed it."),
+        Column("verdict", "VARCHAR", "What the reviewer decided."),
+        Column("proposed_label", "VARCHAR", "A better label, where one was proposed.", nullable=True),
+        Column("note", "VARCHAR", "The reviewer's words.", nullable=True),
+        time_column("created_at", "When it was written"),
+    ),
+    key=("review_id",),
+)
+
+CURRENT_LABELS = View(
+    "current_labels",
+    "The label in force, one row a feature: a human's wins, then the newest that ended well.",
+    LABELS.columns,
+    "SELECT * FROM labels WHERE status = 'ok' QUALIFY row_number() OVER (PARTITION BY feature_id ORDER BY "
+    "(labeler = 'human') DESC, created_at DESC, attempt DESC, label_id) = 1 ORDER BY dictionary_id, \"index\"",
+)
+
+TABLES = (LABELS, LABEL_EXAMPLES, LABEL_SCORES, LABEL_REVIEWS)
+VIEWS = (CURRENT_LABELS,)

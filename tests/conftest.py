@@ -1,0 +1,12 @@
+"""Fixtures that several folders share."""
+
+from pathlib import Path
+
+import pytest
+from catalog_fixture import build_small_catalog
+
+
+@pytest.fixture(scope="session")
+def small_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Root of a store with a small, synthetic, complete and published catalog. Copy it before changing it."""
+    return build_small_catalog(tmp_path_factory.mktemp("small_store"))
