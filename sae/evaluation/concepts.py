@@ -10,14 +10,18 @@ on the choosing half (the lowest index among equals); every slice is then scored
 that lie in the slice, and the false firings at the slice's own positions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, vstack
 
+from sae.activations.shard import ActivationShard
+from sae.dictionaries.dictionary import Dictionary
 from sae.errors import AtlasError
-from sae.evaluation.truth import ALL, Truth
+from sae.evaluation.truth import ALL, Truth, build_truth
+from sae.features.codes import code_blocks
 from sae.identity import feature_id
 
 CONCEPT_SCORES = pl.Schema(
@@ -57,6 +61,23 @@ class Counts:
     def f1(self) -> np.ndarray:
         """float64 [C, F]: 2 TP / (2 TP + FP + FN)."""
         return _ratio(2 * self.hits, self.hits + self.false + self.mentions[:, None])
+
+
+def evaluate_concepts(
+    dictionary: Dictionary,
+    dictionary_id: str,
+    documents: pl.DataFrame,
+    shards: Sequence[ActivationShard],
+    seed: int,
+    names: pl.DataFrame | None = None,
+) -> pl.DataFrame:
+    """`concept_scores` over held-out shards and the DOCUMENTS that they were read from.
+
+    `seed` splits the documents, `names` (schema `truth.NAMES`) says in which language a concept is called what.
+    """
+    truth = build_truth(documents, pl.concat([shard.tokens for shard in shards]), seed, names)
+    codes = vstack([block.codes for block in code_blocks(shards, dictionary, reach=0)], format="csr")
+    return score_concepts(truth, csr_array(codes), dictionary_id)
 
 
 def score_concepts(truth: Truth, codes: csr_array, dictionary_id: str) -> pl.DataFrame:

@@ -1,16 +1,10 @@
 import polars as pl
 import pytest
 
+from sae.catalog import schema_causal
+from sae.catalog.frames import frame_schema
 from sae.causal.steering import Clamp
-from sae.causal.tables import (
-    ATTRIBUTION_RUNS,
-    ATTRIBUTIONS,
-    PROMPTS,
-    STEERING,
-    explain_prompt,
-    prompt_sha256,
-    steer_prompts,
-)
+from sae.causal.tables import explain_prompt, prompt_sha256, steer_prompts
 from sae.config import PromptConfig
 from sae.dictionaries.dictionary import Dictionary
 from sae.errors import AtlasError
@@ -22,9 +16,9 @@ QUESTION = PromptConfig(id="q", model="tiny", text="a b c d", target="e", baseli
 
 def test_a_prompt_becomes_three_frames_that_fit_together(linear: Subject, dictionary: Dictionary):
     frames = explain_prompt(linear, "layers.1", dictionary, "dict", QUESTION, run_id="r1", max_ablated=10)
-    assert frames.prompts.schema == PROMPTS
-    assert frames.attribution_runs.schema == ATTRIBUTION_RUNS
-    assert frames.attributions.schema == ATTRIBUTIONS
+    assert frames.prompts.schema == frame_schema(schema_causal.PROMPTS)
+    assert frames.attribution_runs.schema == frame_schema(schema_causal.ATTRIBUTION_RUNS)
+    assert frames.attributions.schema == frame_schema(schema_causal.ATTRIBUTIONS)
     prompt, run = frames.prompts.row(0, named=True), frames.attribution_runs.row(0, named=True)
     assert prompt["tokens"] == ["<s>", "a", "b", "c", "d"]
     assert (prompt["target"], prompt["baseline"], prompt["model_id"]) == ("e", "f", linear.model_id)
@@ -62,8 +56,8 @@ def test_equal_answers_and_unknown_words_are_refused(linear: Subject, dictionary
 def test_steered_prompts_become_rows_of_two_tables(linear: Subject, dictionary: Dictionary):
     clamps = [Clamp(feature, strength, 2.0) for feature in (7, 3) for strength in (-5, 0, 5)]
     frames = steer_prompts(linear, "layers.1", dictionary, "dict", ["a b", "c"], clamps, new_tokens=3)
-    assert frames.prompts.schema == PROMPTS
-    assert frames.steering.schema == STEERING
+    assert frames.prompts.schema == frame_schema(schema_causal.PROMPTS)
+    assert frames.steering.schema == frame_schema(schema_causal.STEERING)
     assert len(frames.steering) == 12
     assert frames.steering["index"].to_list() == [3] * 6 + [7] * 6
     assert set(frames.steering["prompt_id"]) == set(frames.prompts["prompt_id"])

@@ -3,14 +3,23 @@ import polars as pl
 from sae.evaluation.best_known import best_known
 
 FEATURES = pl.DataFrame(
-    [("d:0", "d", 0, 0.1, False), ("d:1", "d", 1, 0.2, False), ("d:2", "d", 2, 0.3, False)]
-    + [("d:3", "d", 3, 0.4, False), ("d:4", "d", 4, 0.0, True), ("d:5", "d", 5, 0.05, False)],
-    schema=["feature_id", "dictionary_id", "index", "density", "is_dead"],
-    orient="row",
+    {
+        "feature_id": [f"d:{index}" for index in range(6)],
+        "dictionary_id": "d",
+        "index": range(6),
+        "density": [0.1, 0.2, 0.3, 0.4, 0.0, 0.05],
+        "is_dead": [False, False, False, False, True, False],
+    }
 )
 CONCEPT_SCORES = pl.DataFrame(
-    [("a", "d:0", "all", 0.8, 10), ("b", "d:0", "all", 0.9, 5), ("c", "d:1", "all", 0.9, 50)]
-    + [("c", "d:1", "es", 1.0, 3), ("e", "d:2", "all", 0.49, 90), ("f", "d:4", "all", 1.0, 9)],
+    [
+        ("a", "d:0", "all", 0.8, 10),
+        ("b", "d:0", "all", 0.9, 5),
+        ("c", "d:1", "all", 0.9, 50),
+        ("c", "d:1", "es", 1.0, 3),
+        ("e", "d:2", "all", 0.49, 90),
+        ("f", "d:4", "all", 1.0, 9),
+    ],
     schema=["concept_id", "feature_id", "slice", "f1", "n"],
     orient="row",
 )

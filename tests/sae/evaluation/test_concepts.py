@@ -3,12 +3,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
+from sae.activations.shard import TOKENS, ActivationShard
+from sae.catalog import schema_evaluation as catalog_schema
+from sae.catalog.frames import conform
+from sae.dictionaries.dictionary import Dictionary
 from sae.errors import AtlasError
-from sae.evaluation.concepts import choose_features, count, score_concepts
+from sae.evaluation.concepts import choose_features, count, evaluate_concepts, score_concepts
 from sae.evaluation.truth import ALL, NAMES, Truth, build_truth
 
 MENTIONS = pl.List(pl.Struct({"concept_id": pl.String, "start": pl.Int32, "end": pl.Int32}))
@@ -137,6 +142,18 @@ def test_unknown_documents_and_a_wrong_number_of_rows_are_refused():
         build_truth(documents.head(1), tokens, seed=0)
     with pytest.raises(AtlasError, match="3 rows of activations for 2 tokens"):
         score_concepts(build_truth(documents, tokens, 0), csr_array(np.ones((3, 2))), "dict")
+
+
+def test_shards_are_encoded_and_scored_in_one_go():
+    documents, tokens = corpus([([EN, EN], [("x", 0, 0)]), ([EN, EN], [])] * 40)
+    documents = documents.with_columns(document_id=pl.Series([f"d{n}" for n in range(80)]))
+    values = torch.tensor([[3.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 2.0]]).repeat(40, 1)
+    table = tokens.with_columns(token_id=pl.lit(0, pl.Int32), token=pl.lit("w")).select(TOKENS.names())
+    shards = [ActivationShard(table[:60], values[:60]), ActivationShard(table[60:], values[60:])]
+    identity = Dictionary(torch.eye(2), torch.zeros(2), torch.eye(2), torch.zeros(2), "standard")
+    scores = evaluate_concepts(identity, "dict", documents, shards, seed=0)
+    assert scores.select("feature_id", "slice", "f1").rows() == [("dict:0", "all", 1.0), ("dict:0", "en", 1.0)]
+    assert conform(catalog_schema.CONCEPT_SCORES, scores).equals(scores)
 
 
 @st.composite

@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sae.catalog.frames import frame_schema
+from sae.catalog.schema_evaluation import EVALUATION as EVALUATION_TABLE
 from sae.evaluation.intervals import bootstrap_mean, bootstrap_ratio, wilson
 from sae.evaluation.measures import Measure, evaluation_frame, mean, share
 
@@ -59,3 +61,4 @@ def test_measures_become_sorted_rows_with_their_details():
     assert frame["details"][1] == '{"interval":"bootstrap","threshold":0,"unit":"concepts"}'
     assert frame["ci_low"][2] == wilson(3, 4)[0]
     assert set(frame["seed"]) == {5}
+    assert frame.schema == frame_schema(EVALUATION_TABLE)
