@@ -8,7 +8,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from sae.activations.shard import TOKENS, ActivationShard, mark_massive
+from sae.activations.shard import TOKENS, ActivationShard, massive_limit
 from sae.errors import AtlasError
 from sae.models.encoding import Encoded
 from sae.models.hookpoints import hook_module, read_outputs
@@ -79,9 +79,9 @@ def harvest(
     special = torch.from_numpy(tokens["special"].to_numpy(writable=True))
     shards = {}
     for hookpoint in hookpoints:
-        massive = mark_massive(norms[hookpoint], special, massive_norm_ratio)
-        table = tokens.with_columns(pl.Series("massive", massive.numpy()))
-        shards[hookpoint] = ActivationShard(table.select(TOKENS.names()), values[hookpoint])
+        limit = massive_limit(norms[hookpoint], special, massive_norm_ratio)
+        table = tokens.with_columns(pl.Series("massive", (norms[hookpoint] > limit).numpy()))
+        shards[hookpoint] = ActivationShard(table.select(TOKENS.names()), values[hookpoint], limit)
     return shards
 
 

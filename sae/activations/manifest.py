@@ -5,6 +5,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from statistics import median
 from typing import Literal
 
 import torch
@@ -31,6 +32,8 @@ class ShardStatistics:
     """Sum of squared L2 norms."""
     sum_vector: list[float]
     """[d]."""
+    massive_norm: float | None
+    """L2 norm above which its positions count as massive; None where all are ordinary."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,12 @@ class ActivationSet:
         """Hash of the whole manifest."""
         return content_id(asdict(self))
 
+    @property
+    def massive_norm(self) -> float:
+        """L2 norm above which a position of another text counts as massive: the median of the train shards' limits."""
+        limits = [record.statistics.massive_norm for record in self.split("train")]
+        return median(math.inf if limit is None else limit for limit in limits)
+
     def split(self, name: Literal["train", "held_out"]) -> list[ShardRecord]:
         """The shards of one split."""
         return [entry.record for entry in self.shards if entry.split == name]
@@ -109,6 +118,7 @@ def measure_shard(shard: ActivationShard) -> ShardStatistics:
         sum_norm=sum_norm,
         sum_square=sum_square,
         sum_vector=total.tolist(),
+        massive_norm=shard.massive_norm if math.isfinite(shard.massive_norm) else None,
     )
 
 

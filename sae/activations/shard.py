@@ -1,5 +1,6 @@
 """One shard of activations: a table of tokens and, row for row, the vectors read there."""
 
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,8 +33,9 @@ TOKENS = pl.Schema(
     }
 )
 """`position` counts from the document's first token, `start` and `end` are characters of its text, `modality` is the
-position's own; `special` marks control tokens, `massive` massive activations (`mark_massive`)."""
+position's own; `special` marks control tokens, `massive` massive activations (`massive_limit`)."""
 
+_MASSIVE_NORM = "massive_norm"
 _BLOCK_ROWS = 16_384
 
 
@@ -45,6 +47,8 @@ class ActivationShard:
     """With the schema `TOKENS`."""
     values: Tensor
     """[n, d], on the CPU; memory-mapped and read-only where it comes from a file."""
+    massive_norm: float = math.inf
+    """L2 norm above which a position counts as massive."""
 
     @property
     def trainable(self) -> Tensor:
@@ -57,25 +61,25 @@ class ActivationShard:
             yield start, self.values[start : start + rows].float()
 
 
-def mark_massive(norms: Tensor, special: Tensor, ratio: float) -> Tensor:
-    """bool [n]: positions whose norm exceeds `ratio` times the median norm of the shard's ordinary positions.
+def massive_limit(norms: Tensor, special: Tensor, ratio: float) -> float:
+    """The norm that marks massive activations: `ratio` times the median of `norms` [n] over ordinary positions.
 
     Massive activations (Sun et al. 2024, "Massive Activations in Large Language Models") sit on a few positions, above
     all the first ones, and hold nearly all of the variance while they carry next to no information.
     """
     ordinary = norms[~special]
-    median = (ordinary if len(ordinary) else norms).median()
-    return norms > ratio * median
+    return ratio * float((ordinary if len(ordinary) else norms).median())
 
 
 def shard_version(shard: ActivationShard) -> str:
-    """Id of a shard's content: the exact bits of the vectors and the rows of the table."""
-    return content_id([tensors_id({KEY: shard.values}), frame_id(shard.tokens)])
+    """Id of a shard's content: the exact bits of the vectors, the rows of the table, what counts as massive."""
+    return content_id([tensors_id({KEY: shard.values}), frame_id(shard.tokens), str(shard.massive_norm)])
 
 
 def save_shard(shard: ActivationShard, tensors_path: Path, tokens_path: Path) -> None:
     """Write both files of a shard; the caller gives temporary paths and renames them."""
-    save_file({KEY: shard.values.contiguous()}, os.fspath(tensors_path))
+    metadata = {_MASSIVE_NORM: str(shard.massive_norm)}
+    save_file({KEY: shard.values.contiguous()}, os.fspath(tensors_path), metadata)
     shard.tokens.write_parquet(tokens_path, compression="zstd")
 
 
@@ -88,6 +92,7 @@ def open_shard(tensors_path: Path, tokens_path: Path) -> ActivationShard:
         tokens = pl.read_parquet(tokens_path)
         with safe_open(os.fspath(tensors_path), framework="pt") as file:
             values = file.get_tensor(KEY)
+            limit = float((file.metadata() or {}).get(_MASSIVE_NORM, math.inf))
     except (SafetensorError, pl.exceptions.PolarsError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise AtlasError(
@@ -98,4 +103,4 @@ def open_shard(tensors_path: Path, tokens_path: Path) -> ActivationShard:
             f"The shard {tensors_path.name} is damaged: {len(tokens)} tokens stand beside activations of shape "
             f"{list(values.shape)}. Delete it and run `atlas run`."
         )
-    return ActivationShard(tokens, values)
+    return ActivationShard(tokens, values, limit)

@@ -29,7 +29,7 @@ def read_world(name: str, config: CorpusConfig, seed: int, index: int) -> pl.Dat
         corpus=pl.lit(name), shard=pl.lit(f"{name}-{index:05d}")
     )
     ids = [document_id(name, text, image) for text, image in drawn.select("text", "image").iter_rows()]
-    return drawn.with_columns(document_id=pl.Series(ids)).select(DOCUMENTS.names()).cast(dict(DOCUMENTS))
+    return drawn.with_columns(document_id=pl.Series(ids)).select(DOCUMENTS.names()).cast(DOCUMENTS)
 
 
 def _per_shard(config: CorpusConfig) -> int:

@@ -4,12 +4,14 @@
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from sae.config import ModelConfig
 from sae.errors import AtlasError
 from sae.identity import tensors_id
 from sae.models.hookpoints import layer_count
@@ -18,6 +20,33 @@ from sae.models.subject import Subject, count_parameters, freeze
 from sae.models.transformers_codec import TransformersCodec
 
 DESCRIPTION = "atlas.json"
+
+
+def materialise_model(
+    config: ModelConfig,
+    name: str,
+    seed: int,
+    base: Path,
+    folder: Path,
+    on_step: Callable[[int, int], None] = lambda done, total: None,
+) -> Subject:
+    """Fetch, convert or (the demo world's) train a model into `folder`, and open it.
+
+    A relative folder in the config starts at `base`; `on_step(done, total)` counts training steps.
+    """
+    if config.source != "world":
+        local = base / Path(config.source).expanduser()
+        source = str(local) if local.exists() else config.source
+        materialise_transformers(source, config.revision, config.dtype, folder)
+        return load_subject(folder, name, config.device)
+    from sae.world.loading import load_world_lm, save_world
+    from sae.world.training import train_world_lm
+
+    folder.mkdir(parents=True, exist_ok=True)
+    save_world(train_world_lm(seed, config.steps, on_step), folder)
+    model_id = load_world_lm(folder, name).model_id
+    _describe(folder, "world", "world", None, "float32", model_id)
+    return load_subject(folder, name, config.device)
 
 
 def materialise_transformers(source: str, revision: str | None, dtype: str, folder: Path) -> str:
@@ -31,18 +60,11 @@ def materialise_transformers(source: str, revision: str | None, dtype: str, fold
     loaded.model.save_pretrained(folder)
     loaded.tokenizer.save_pretrained(folder)
     model_id = tensors_id(loaded.model.state_dict())
-    described = {
-        "kind": "transformers",
-        "source": source,
-        "revision": loaded.revision,
-        "dtype": dtype,
-        "model_id": model_id,
-    }
-    (folder / DESCRIPTION).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    _describe(folder, "transformers", source, loaded.revision, dtype, model_id)
     return model_id
 
 
-def load_subject(folder: Path, name: str, device: str = "cpu") -> Subject:
+def load_subject(folder: Path, name: str, device: str = "auto") -> Subject:
     """Open a model's folder; `device` is `cpu`, `cuda` or `auto` (a GPU where there is one).
 
     Raises AtlasError where the folder is incomplete or its weights are not those it was written with.
@@ -62,6 +84,11 @@ def load_subject(folder: Path, name: str, device: str = "cpu") -> Subject:
         raise AtlasError(f"The weights in {folder} are damaged: their hash is not the recorded one. Delete the folder.")
     subject.module.to(_device(device))
     return subject
+
+
+def _describe(folder: Path, kind: str, source: str, revision: str | None, dtype: str, model_id: str) -> None:
+    described = {"kind": kind, "source": source, "revision": revision, "dtype": dtype, "model_id": model_id}
+    (folder / DESCRIPTION).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
 
 
 def _load_transformers(folder: Path, name: str, described: dict[str, Any]) -> Subject:
