@@ -31,11 +31,13 @@ def ablate(
     As many interventions share a forward pass as fit into `batch_tokens` positions, and the part of the model before
     the hookpoint is computed once a pass.
     """
+    if not len(positions):
+        return activations.new_zeros(0)
     rows = max(1, batch_tokens // len(encoded))
     steps = -activations[:, None] * dictionary.W_dec[features].float()
     whole = patched_logits(subject, hookpoint, encoded, steps.new_zeros(1, len(encoded), steps.shape[1]))
     before = logit_difference(whole, target_id, baseline_id)
-    effects = [steps.new_zeros(0)]
+    effects = []
     for place, step in zip(positions.split(rows), steps.split(rows), strict=True):
         delta = step.new_zeros(len(step), len(encoded), step.shape[1])
         delta[torch.arange(len(step), device=step.device), place] = step

@@ -88,7 +88,7 @@ def score_concepts(truth: Truth, codes: csr_array, dictionary_id: str) -> pl.Dat
     active = _active(truth, codes)
     chosen = choose_features(truth, active)
     kept = np.flatnonzero(chosen >= 0)
-    columns = csr_array(active.tocsc()[:, chosen[kept]])
+    columns = csr_array(active[:, chosen[kept]])
     rows = []
     for name in [ALL, *sorted(set(truth.mention_slice.tolist()))]:
         counts = count(truth, columns, choosing=False, part=name)
@@ -128,34 +128,35 @@ def count(truth: Truth, active: csr_array, choosing: bool, part: str) -> Counts:
     if part != ALL:
         in_rows &= truth.row_slice == part
         in_mentions &= truth.mention_slice == part
-    n_concepts, n_documents = truth.naming.shape
+    n_concepts, n_documents = len(truth.concepts), len(truth.choosing)
     mentions = np.flatnonzero(in_mentions)
-    hit = csr_array(truth.cover[mentions] @ active).astype(np.int32)  # bool products are logical: once a mention
-    by_concept = _selector(truth.mention_concept[mentions], n_concepts)
+    hit = csr_array(truth.cover[mentions] @ active)  # products of booleans are logical: once a mention
     rows = np.flatnonzero(in_rows)
-    fired = _selector(truth.row_document[rows], n_documents) @ active[rows].astype(np.int32)
-    total = np.asarray(fired.sum(axis=0), dtype=np.int64)
+    fired = _sum_rows(csr_array(active[rows]), truth.row_document[rows], n_documents)
+    in_naming = csr_array(truth.naming.astype(np.int32) @ fired).toarray()
     return Counts(
-        hits=(by_concept @ hit).toarray().astype(np.int64),
-        false=total[None, :] - (truth.naming @ fired).toarray(),
+        hits=_sum_rows(hit, truth.mention_concept[mentions], n_concepts).toarray().astype(np.int64),
+        false=np.asarray(fired.sum(axis=0), dtype=np.int64)[None, :] - in_naming,
         mentions=np.bincount(truth.mention_concept[mentions], minlength=n_concepts),
     )
 
 
 def _active(truth: Truth, codes: csr_array) -> csr_array:
     """bool [n, F]: the firings at readable rows."""
-    if codes.shape[0] != len(truth.readable):
-        raise AtlasError(f"{codes.shape[0]} rows of activations for {len(truth.readable)} tokens: they must match.")
+    n_rows = len(codes.indptr) - 1
+    if n_rows != len(truth.readable):
+        raise AtlasError(f"{n_rows} rows of activations for {len(truth.readable)} tokens: they must match.")
     fires = (codes.data > 0) & np.repeat(truth.readable, np.diff(codes.indptr))
     active = csr_array((fires, codes.indices, codes.indptr), shape=codes.shape, copy=True)
     active.eliminate_zeros()
     return active
 
 
-def _selector(groups: np.ndarray, n_groups: int) -> csr_array:
-    """int32 [n_groups, len(groups)]: sums rows by group."""
+def _sum_rows(active: csr_array, groups: np.ndarray, n_groups: int) -> csr_array:
+    """int32 [n_groups, F]: in how many rows of each group each feature is active; `groups` [n]."""
     ones = np.ones(len(groups), dtype=np.int32)
-    return csr_array((ones, (groups, np.arange(len(groups)))), shape=(n_groups, len(groups)))
+    selector = csr_array((ones, (groups, np.arange(len(groups)))), shape=(n_groups, len(groups)))
+    return csr_array(selector @ active.astype(np.int32))
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -44,7 +44,7 @@ class Truth:
     mention_slice: np.ndarray
     """str [M]."""
     naming: csr_array
-    """int32 [C, D]: 1 where the document names the concept."""
+    """bool [C, D]: whether the document names the concept."""
     choosing: np.ndarray
     """bool [D]: the half of the documents on which features are chosen; the other half scores them."""
 
@@ -98,7 +98,7 @@ def build_truth(documents: pl.DataFrame, tokens: pl.DataFrame, seed: int, names:
     place[placed["mention"].to_numpy()] = np.arange(len(placed))
     naming = _incidence(
         _numbers(mentions["concept_id"], number), mentions["document"].to_numpy(), (len(concepts), len(documents))
-    ).astype(np.int32)
+    )
     return Truth(
         concepts=concepts,
         readable=(~(tokens["special"] | tokens["massive"])).to_numpy(),

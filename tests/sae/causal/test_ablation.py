@@ -54,8 +54,8 @@ def test_batched_ablation_is_what_one_clamped_pass_after_another_gives(transform
             torch.testing.assert_close(effects[row], before - after, rtol=1e-3, atol=1e-4)
 
 
-def test_nothing_to_ablate_gives_nothing(linear: Subject, dictionary: Dictionary):
+def test_nothing_to_ablate_gives_nothing(transformer: Subject, dictionary: Dictionary):
     nothing = torch.zeros(0, dtype=torch.int64)
-    encoded = linear.codec.encode("a b")
-    effects = ablate(linear, "layers.1", dictionary, encoded, 3, 5, nothing, nothing, torch.zeros(0))
+    encoded = transformer.codec.encode("a b")
+    effects = ablate(transformer, "layers.1", dictionary, encoded, 3, 5, nothing, nothing, torch.zeros(0))
     assert effects.shape == (0,)

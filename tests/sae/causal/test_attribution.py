@@ -91,8 +91,8 @@ def test_a_hookpoint_called_twice_is_refused(twice_called: Subject, dictionary: 
 
 def test_a_dictionary_whose_parts_do_not_add_up_is_refused(linear: Subject, dictionary: Dictionary):
     class Scaled(Dictionary):
-        def decode(self, features: torch.Tensor) -> torch.Tensor:
-            return 2 * super().decode(features)
+        def decode(self, codes: torch.Tensor) -> torch.Tensor:
+            return 2 * super().decode(codes)
 
     fields = {field.name: getattr(dictionary, field.name) for field in dataclasses.fields(dictionary) if field.init}
     with pytest.raises(AtlasError, match="first-order change"):

@@ -58,7 +58,7 @@ EN, ES, IMG, PY = ("en", "text"), ("es", "text"), ("en", "image"), ("py", "code"
 
 
 def with_halves(truth: Truth, choosing: list[int]) -> Truth:
-    half = np.zeros(truth.naming.shape[1], dtype=bool)
+    half = np.zeros(len(truth.choosing), dtype=bool)
     half[choosing] = True
     return Truth(**{**truth.__dict__, "choosing": half})
 
@@ -111,7 +111,7 @@ def test_a_concept_without_mentions_in_both_halves_has_no_scores_and_no_mentions
     truth = with_halves(build_truth(documents, tokens, seed=0), choosing=[0])
     codes = csr_array(np.ones((2, 3)))
     assert score_concepts(truth, codes, "dict").is_empty()
-    assert choose_features(truth, codes.astype(bool)).tolist() == [0, -1]
+    assert choose_features(truth, csr_array(np.ones((2, 3), dtype=bool))).tolist() == [0, -1]
     documents, tokens = corpus([([EN], []), ([EN], [])])
     assert score_concepts(build_truth(documents, tokens, 0), codes, "dict").is_empty()
 

@@ -1,0 +1,94 @@
+"""The demo world's truth: what its model knows, and what a dictionary's features make of it.
+
+Which feature stands for an entity is chosen on the entity's own mentions only (`concepts`), never on these prompts.
+"""
+
+import math
+from random import Random
+
+import polars as pl
+
+from sae.dictionaries.dictionary import Dictionary
+from sae.evaluation.agreement import Asked, attribution_agreement
+from sae.evaluation.concept_summaries import concept_summaries
+from sae.evaluation.exams import Exercise, exam
+from sae.evaluation.measures import Measure
+from sae.evaluation.neighborhoods import neighbors_lift
+from sae.evaluation.truth import NAMES
+from sae.models.encoding import Encoded
+from sae.models.subject import Subject
+from sae.world.facts import LANGUAGES, Facts, load_facts
+from sae.world.truth import ExamKind, Question, concepts, questions
+
+EXAMS: dict[str, ExamKind] = {
+    "composed_accuracy": "composed",
+    "strict_accuracy": "strict",
+    "picture_accuracy": "picture",
+    "addition_accuracy": "addition",
+}
+N_PROMPTS = 24
+"""Composed held-out questions on which attribution is held against ablation."""
+
+
+def exam_measures(subject: Subject, seed: int) -> list[Measure]:
+    """`composed_accuracy`, `strict_accuracy`, `picture_accuracy` and `addition_accuracy` on what the seed holds out."""
+    measures = []
+    for metric, kind in EXAMS.items():
+        asked = questions(seed, kind)
+        exercises = [Exercise(_encode(subject, question), _answer(subject, question)) for question in asked]
+        measures.append(exam(metric, subject, exercises))
+    return measures
+
+
+def feature_measures(
+    subject: Subject,
+    hookpoint: str,
+    dictionary: Dictionary,
+    concept_scores: pl.DataFrame,
+    seed: int,
+    massive_norm: float = math.inf,
+) -> list[Measure]:
+    """Concept summaries, `neighbors_state_lift`, `neighbors_city_lift` and `attribution_ablation_spearman`."""
+    facts = load_facts()
+    asked = questions(seed, "composed")
+    sample = Random(seed).sample(asked, min(N_PROMPTS, len(asked)))
+    prompts = [Asked(_encode(subject, question), _answer(subject, question)) for question in sample]
+    return [
+        *concept_summaries(concept_scores, concepts(), seed),
+        *(
+            neighbors_lift(
+                f"neighbors_{place}_lift", dictionary.W_dec, concept_scores, place_groups(facts, place), seed
+            )
+            for place in ("state", "city")
+        ),
+        attribution_agreement(subject, hookpoint, dictionary, prompts, seed, massive_norm=massive_norm),
+    ]
+
+
+def world_names() -> pl.DataFrame:
+    """Every entity's names (schema `truth.NAMES`), the preferred language of a shared name first."""
+    rows = [
+        (entity.concept_id, entity.in_language(language), language)
+        for language in LANGUAGES
+        for entity in load_facts().entities.values()
+    ]
+    return pl.DataFrame(rows, schema=NAMES, orient="row")
+
+
+def place_groups(facts: Facts, place: str) -> dict[str, str]:
+    """concept_id to the state (or city) where the entity is; a state (city) is its own."""
+    groups = {}
+    for name, entity in facts.entities.items():
+        where = name if entity.kind == place else facts.place(name, place)
+        if where is not None:
+            groups[entity.concept_id] = where
+    return groups
+
+
+def _encode(subject: Subject, question: Question) -> Encoded:
+    modality = "image" if question.image is not None else "code" if question.kind == "addition" else "text"
+    return subject.codec.encode(question.prompt, question.image, modality)
+
+
+def _answer(subject: Subject, question: Question) -> int:
+    return subject.codec.first_token(question.answer)
