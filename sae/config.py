@@ -115,6 +115,12 @@ class RecipeConfig(_Section):
     """Share of the steps over which the rate rises."""
     decay: float = Field(default=0.2, ge=0, le=1)
     """Share of the steps, the last ones, over which the rate falls to zero."""
+    bias_init: Literal["mean", "geometric_median"] = "mean"
+    """Where the decoder's bias starts: the mean of the activations, or the geometric median of the first batch."""
+    encoder_norm: float = Field(default=1.0, gt=0)
+    """Norm at which encoder rows start, along the decoder's (`topk`, `matryoshka`)."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Arithmetic that chooses the k latents (`topk`); their values and all gradients are float32."""
     seed: int | None = None
     """Seed of this recipe; the config's seed by default."""
     retrain: Literal["on_change"] = "on_change"
@@ -125,6 +131,8 @@ class RecipeConfig(_Section):
     @model_validator(mode="after")
     def _consistent(self) -> "RecipeConfig":
         if self.architecture == "matryoshka":
+            if self.expansion is not None or self.latents is not None:
+                raise ValueError("matryoshka counts its latents in `groups`: leave out `expansion` and `latents`")
             if not self.groups or not isinstance(self.k, tuple) or len(self.k) != len(self.groups):
                 raise ValueError("matryoshka needs `groups` and a list `k` of the same length")
             if self.prefix_weights and len(self.prefix_weights) != len(self.groups):

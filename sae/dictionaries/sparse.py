@@ -74,7 +74,9 @@ class _SparseEncode(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *gradients: Tensor
+    ) -> tuple[Tensor | None, Tensor, Tensor, None]:
         (gradient,) = gradients
         x, encoder = ctx.saved_tensors
         support: Support = ctx.support
@@ -92,7 +94,9 @@ class _SparseDecode(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *gradients: Tensor
+    ) -> tuple[Tensor, Tensor, None]:
         (gradient,) = gradients
         values, decoder = ctx.saved_tensors
         support: Support = ctx.support
