@@ -1,0 +1,120 @@
+"""Feature: one latent, its label and where that came from, its examples, neighbours, effects and concepts.
+
+The address names it: `feature?id=<dictionary_id>:<index>`.
+"""
+
+from typing import Any
+
+import streamlit as st
+
+from catalog_ui import queries
+from catalog_ui.access import Reader, require_reader
+from catalog_ui.components.fact_sheet import Chip, heading
+from catalog_ui.components.feature_sections import (
+    show_concepts,
+    show_examples,
+    show_histograms,
+    show_logit_weights,
+    show_neighbours,
+    show_origin,
+)
+from catalog_ui.wording import figure, is_feature_id, one_in, share
+
+
+def _choose(reader: Reader) -> dict[str, Any]:
+    """The feature that the address or the box names, or a page that says what to do and ends the run."""
+    named = st.text_input(
+        "Feature",
+        key="id",
+        bind="query-params",
+        placeholder="dictionary id:index",
+        label_visibility="collapsed",
+    )
+    text = (named or "").strip()
+    if not text:
+        first = queries.best_known(reader.catalog, None, 1)
+        if not first:
+            st.info("This catalog holds no live feature.")
+            st.stop()
+        text = first[0]
+        st.caption("No feature is named in the address: this is the best-known one.")
+    row = queries.feature(reader.catalog, text) if is_feature_id(text) else None
+    if row is None:
+        st.title("No such feature")
+        st.text(f"The catalog has no feature {text!r}.")
+        st.markdown("An id reads `<dictionary_id>:<index>`. Find features by words on the Search page.")
+        st.page_link("app_pages/search.py", label="Search", icon=":material/search:")
+        st.stop()
+    return row
+
+
+def _heading(row: dict[str, Any]) -> None:
+    chips = [Chip(f"{row['site']} · {row['recipe']}"), Chip(row["feature_id"])]
+    if row["cluster"]:
+        chips.append(Chip(row["cluster"]))
+    if row["is_dead"]:
+        chips.append(Chip("dead: silent on every token read", "bad"))
+    if not row["is_current"]:
+        chips.append(Chip("of a superseded dictionary", "bad"))
+    heading(
+        "heading",
+        row["label"] or f"Feature {row['index']}, no label",
+        row["explanation"] or "",
+        chips,
+        [
+            ("Label's confidence", share(row["confidence"])),
+            ("Fires on", one_in(row["density"])),
+            ("Largest activation", figure(row["max_activation"])),
+            ("Mean when active", figure(row["mean_activation"])),
+            ("Languages", _mix(row["languages"])),
+            ("Modalities", _mix(row["modalities"])),
+            ("Nearest neuron, Pearson", figure(row["max_neuron_correlation"], 2)),
+            ("Decoder norm", figure(row["decoder_norm"])),
+        ],
+    )
+
+
+def _mix(shares: Any) -> str | None:
+    """The largest parts of a MAP column, which arrives as a mapping or as a list of entries."""
+    if not shares:
+        return None
+    pairs = list(shares.items()) if isinstance(shares, dict) else [(entry["key"], entry["value"]) for entry in shares]
+    whole = sum(value for _, value in pairs) or 1
+    largest = sorted(pairs, key=lambda pair: -pair[1])[:3]
+    return ", ".join(f"{name} {value / whole:.0%}" for name, value in largest if value)
+
+
+def _previous_and_next(row: dict[str, Any]) -> None:
+    with st.container(horizontal=True, horizontal_alignment="right", gap="small"):
+        for step, name, icon in ((-1, "Previous", ":material/arrow_back:"), (1, "Next", ":material/arrow_forward:")):
+            index = row["index"] + step
+            st.button(
+                name,
+                key=f"step{step}",
+                icon=icon,
+                disabled=not 0 <= index < row["d_sae"],
+                on_click=_go,
+                args=(f"{row['dictionary_id']}:{index}",),
+            )
+
+
+def _go(feature_id: str) -> None:
+    st.session_state["id"] = feature_id
+
+
+reader = require_reader()
+top = st.columns([3, 2], vertical_alignment="center")
+with top[0]:
+    row = _choose(reader)
+with top[1]:
+    _previous_and_next(row)
+_heading(row)
+left, right = st.columns([1.75, 1], gap="large")
+with left:
+    show_examples(reader, row)
+    show_neighbours(reader, row)
+with right:
+    show_origin(reader, row)
+    show_concepts(reader, row)
+    show_logit_weights(reader, row)
+    show_histograms(reader, row)

@@ -1,0 +1,110 @@
+"""Map, the home page: every feature of a dictionary where its decoder row puts it, coloured by cluster or density."""
+
+import polars as pl
+import streamlit as st
+
+from catalog_ui import queries
+from catalog_ui.access import Reader, require_reader
+from catalog_ui.components.dictionaries import choose_dictionary
+from catalog_ui.components.fact_sheet import Chip, heading
+from catalog_ui.components.feature_map import LABELS_SENT, POINTS_SHOWN, encode_map, feature_map
+from catalog_ui.components.passages import Passage, passages
+from catalog_ui.components.records import FEATURE_PAGE
+from catalog_ui.wording import figure, one_in, share
+from sae.identity import feature_id
+
+
+@st.cache_data(max_entries=8, show_spinner="Reading the map")
+def _payload(_reader: Reader, version: str, dictionary_id: str, colour: str, highlight: str) -> tuple[bytes, int, int]:
+    """The encoded map, how many features are on it and how many there are; cached by the catalog's version."""
+    points = queries.map_points(_reader.catalog, dictionary_id)
+    shown = points if points.height <= POINTS_SHOWN else points.top_k(POINTS_SHOWN, by="density").sort("index")
+    clusters = queries.clusters(_reader.catalog, dictionary_id)
+    mode = "density" if colour == "density" else "cluster"
+    return encode_map(shown, clusters, dictionary_id, mode, highlight), shown.height, points.height
+
+
+def _card(reader: Reader, selected: str) -> None:
+    row = queries.feature(reader.catalog, selected)
+    if row is None:
+        return
+    heading(
+        "card",
+        row["label"] or "No label",
+        row["explanation"] or "",
+        [Chip(row["cluster"] or "no cluster")] + ([Chip("dead", "bad")] if row["is_dead"] else []),
+        [
+            ("Fires on", one_in(row["density"])),
+            ("Largest activation", figure(row["max_activation"])),
+            ("Confidence", share(row["confidence"])),
+        ],
+        size="card",
+    )
+    top = queries.examples(reader.catalog, selected, "top").head(3)
+    passages(
+        [
+            Passage(r["tokens"], r["activations"], value=figure(r["activation"]), meta=[r["language"]])
+            for r in top.to_dicts()
+        ],
+        key="card-examples",
+    )
+    st.page_link(FEATURE_PAGE, label="Open the feature", icon=":material/arrow_forward:", query_params={"id": selected})
+
+
+def _clusters(clusters: pl.DataFrame) -> None:
+    st.dataframe(
+        clusters.select("label", "size"),
+        hide_index=True,
+        height=300,
+        column_config={"label": "Cluster", "size": st.column_config.NumberColumn("Features")},
+    )
+
+
+reader = require_reader()
+st.title("Map")
+controls = st.columns([3, 1.4, 2], vertical_alignment="bottom")
+with controls[0]:
+    dictionary = choose_dictionary(reader)
+with controls[1]:
+    colour = st.segmented_control(
+        "Colour by", ["cluster", "density"], default="cluster", required=True, key="colour", bind="query-params"
+    )
+with controls[2]:
+    highlight = st.text_input(
+        "Highlight labels that contain", key="highlight", bind="query-params", placeholder="bridge"
+    )
+
+dictionary_id = dictionary["dictionary_id"]
+payload, shown, on_map = _payload(reader, reader.version, dictionary_id, colour or "cluster", highlight or "")
+left, right = st.columns([2.5, 1], gap="medium")
+with left:
+    if on_map == 0:
+        st.info("No feature of this dictionary has a place on the map. `atlas run` makes the map.")
+    else:
+        picked = feature_map(payload, key=f"map-{dictionary_id}")
+        notes = [f"{on_map:,} live features of {dictionary['d_sae']:,}; near means alike in decoder direction (UMAP)."]
+        if shown < on_map:
+            notes.append(f"The {shown:,} densest are shown.")
+        if shown > LABELS_SENT:
+            notes.append("Click a point for its label.")
+        st.caption(" ".join(notes))
+with right:
+    if on_map and picked is not None:
+        _card(reader, feature_id(dictionary_id, int(picked)))
+    else:
+        heading(
+            "dictionary",
+            dictionary["recipe"],
+            "Click a point to see its label and its strongest examples.",
+            facts=[
+                ("Model", dictionary["model"]),
+                ("Hookpoint", dictionary["hookpoint"]),
+                ("Features", f"{dictionary['d_sae']:,}"),
+                ("Variance unexplained", figure(dictionary["fvu"])),
+                ("Active a token (L0)", figure(dictionary["l0"])),
+                ("Loss recovered", share(dictionary["loss_recovered"])),
+                ("Dead", share(dictionary["dead_fraction"])),
+            ],
+            size="card",
+        )
+        _clusters(queries.clusters(reader.catalog, dictionary_id))

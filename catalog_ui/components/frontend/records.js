@@ -1,0 +1,86 @@
+// A dense table whose features are links.
+// data: {columns: [{key, title, kind, digits, scale}], rows: [{...}], empty}. Text goes through textContent alone;
+// a link's address is made here from a feature's id, encoded.
+
+function element(tag, className, text) {
+  const node = document.createElement(tag);
+  node.className = className;
+  if (text !== undefined) node.textContent = text;
+  return node;
+}
+
+function figure(value, digits) {
+  if (value === null || value === undefined || Number.isNaN(value)) return "–";
+  const text = value !== 0 && Math.abs(value) < 10 ** -digits ? value.toExponential(1) : value.toFixed(digits);
+  return text.replace("-", "−");
+}
+
+function gauge(value, column) {
+  const box = element("div", "gauge");
+  const track = element("div", "track");
+  const fill = element("div", "fill");
+  const share = Math.min(1, Math.abs(value ?? 0) / (column.scale || 1));
+  if (column.kind === "signed") {
+    fill.classList.add(value < 0 ? "negative" : "positive");
+    fill.style.width = `${share * 50}%`;
+    fill.style.left = value < 0 ? `${50 - share * 50}%` : "50%";
+  } else {
+    fill.style.width = `${share * 100}%`;
+    fill.style.left = "0";
+  }
+  track.append(fill);
+  box.append(track, element("span", "figure", figure(value, column.digits)));
+  return box;
+}
+
+function cell(row, column, open) {
+  const value = row[column.key];
+  if (column.kind === "feature") {
+    const node = element("td", "feature");
+    if (value === null || value === undefined) { node.textContent = "–"; return node; }
+    const link = element("a", "", value.label || "no label");
+    link.href = `feature?id=${encodeURIComponent(value.id)}`;
+    link.onclick = (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+      event.preventDefault();
+      open(value.id);
+    };
+    node.append(link);
+    if (value.note) node.append(element("span", "note", value.note));
+    return node;
+  }
+  if (column.kind === "bar" || column.kind === "signed") {
+    const node = element("td", "bar");
+    node.append(gauge(value, column));
+    return node;
+  }
+  if (column.kind === "number") return element("td", "number", figure(value, column.digits));
+  if (column.kind === "token") return element("td", "token", value === null || value === undefined ? "–" : JSON.stringify(value).slice(1, -1).replaceAll('\\"', '"'));
+  return element("td", column.kind, value ?? "–");
+}
+
+export default function (component) {
+  const { data, parentElement, setTriggerValue } = component;
+  parentElement.querySelectorAll(".root").forEach((old) => old.remove());
+  const root = element("div", "root");
+  if (!data.rows.length) root.append(element("div", "empty", data.empty));
+  else {
+    const table = document.createElement("table");
+    const head = table.createTHead().insertRow();
+    for (const column of data.columns) {
+      const title = element("th", column.kind === "number" ? "number" : "", column.title);
+      title.scope = "col";
+      if (column.help) title.title = column.help;
+      head.append(title);
+    }
+    const body = table.createTBody();
+    for (const row of data.rows) {
+      const line = body.insertRow();
+      for (const column of data.columns) line.append(cell(row, column, (id) => setTriggerValue("opened", id)));
+    }
+    const scroll = element("div", "scroll");
+    scroll.append(table);
+    root.append(scroll);
+  }
+  parentElement.append(root);
+}

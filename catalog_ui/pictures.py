@@ -1,0 +1,28 @@
+"""Pictures of the corpus, decoded and drawn again small, so that no byte of a file reaches the browser unread."""
+
+import base64
+import io
+
+import streamlit as st
+from PIL import Image, UnidentifiedImageError
+
+from sae.errors import AtlasError
+from sae.storage import Store
+
+LONGEST_SIDE = 224
+"""Pixels."""
+
+
+@st.cache_data(max_entries=512, show_spinner=False)
+def picture_uri(store: str, path: str) -> str | None:
+    """A PNG data URI of a picture in the store; None where the file is gone or is not a picture."""
+    try:
+        data = Store(store).read_bytes(path)
+        with Image.open(io.BytesIO(data)) as picture:
+            small = picture.convert("RGB")
+    except (AtlasError, UnidentifiedImageError, Image.DecompressionBombError, OSError):
+        return None
+    small.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+    buffer = io.BytesIO()
+    small.save(buffer, format="PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
