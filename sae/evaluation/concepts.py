@@ -92,6 +92,7 @@ def score_concepts(truth: Truth, codes: csr_array, dictionary_id: str) -> pl.Dat
     rows = []
     for name in [ALL, *sorted(set(truth.mention_slice.tolist()))]:
         counts = count(truth, columns, choosing=False, part=name)
+        precision, recall, f1 = counts.precision, counts.recall, counts.f1
         for column, concept in enumerate(kept):
             if counts.mentions[concept]:
                 index = int(chosen[concept])
@@ -102,9 +103,9 @@ def score_concepts(truth: Truth, codes: csr_array, dictionary_id: str) -> pl.Dat
                         "feature_id": feature_id(dictionary_id, index),
                         "index": index,
                         "slice": name,
-                        "precision": counts.precision[concept, column],
-                        "recall": counts.recall[concept, column],
-                        "f1": counts.f1[concept, column],
+                        "precision": precision[concept, column],
+                        "recall": recall[concept, column],
+                        "f1": f1[concept, column],
                         "n": int(counts.mentions[concept]),
                     }
                 )

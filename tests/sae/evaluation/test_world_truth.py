@@ -1,0 +1,80 @@
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from sae.dictionaries.dictionary import Dictionary
+from sae.evaluation import world_truth
+from sae.evaluation.concepts import CONCEPT_SCORES
+from sae.evaluation.exams import Exercise, exam
+from sae.evaluation.world_truth import exam_measures, feature_measures, place_groups, world_names
+from sae.models.subject import Subject, collate, logits
+from sae.world.codec import build_codec
+from sae.world.facts import load_facts
+from sae.world.loading import world_subject
+from sae.world.model import WorldLM, WorldLMConfig
+from sae.world.truth import questions
+
+
+@pytest.fixture(scope="module")
+def untrained() -> Subject:
+    codec = build_codec()
+    config = WorldLMConfig(vocabulary_size=codec.vocabulary_size, d_model=16, n_heads=2)
+    return world_subject(WorldLM(config, torch.Generator().manual_seed(0)), codec, "untrained")
+
+
+def test_an_exam_counts_right_answers_whatever_the_batches(untrained: Subject):
+    asked = questions(0, "strict")[:30]
+    encoded = [untrained.codec.encode(question.prompt) for question in asked]
+    own = [int(logits(untrained, collate(untrained, [e]))[0, -1].argmax()) for e in encoded]
+    answers = [*own[:20], *((answer + 1) % untrained.codec.vocabulary_size for answer in own[20:])]
+    exercises = [Exercise(e, answer) for e, answer in zip(encoded, answers, strict=True)]
+    found = exam("strict_accuracy", untrained, exercises, batch_tokens=64)
+    assert (found.value, found.n) == (pytest.approx(2 / 3), 30)
+    assert found.control == max(np.bincount(answers)) / 30
+    assert exam("strict_accuracy", untrained, exercises, batch_tokens=10_000).value == found.value
+    assert exam("strict_accuracy", untrained, []).value is None
+
+
+def test_an_untrained_model_fails_every_exam(untrained: Subject, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(world_truth, "questions", lambda seed, kind: questions(seed, kind)[:12])
+    found = {measure.metric: measure for measure in exam_measures(untrained, seed=0)}
+    assert set(found) == {"composed_accuracy", "strict_accuracy", "picture_accuracy", "addition_accuracy"}
+    for measure in found.values():
+        assert measure.n == 12
+        assert measure.value is not None
+        assert measure.value <= 0.25
+
+
+def test_places_group_what_is_there():
+    facts = load_facts()
+    states, cities = place_groups(facts, "state"), place_groups(facts, "city")
+    assert states["player:kobe-bryant"] == states["city:los-angeles"] == states["state:california"] == "California"
+    assert cities["player:kobe-bryant"] == cities["city:los-angeles"] == "Los Angeles"
+    assert "state:california" not in cities
+    assert len(set(states.values())) == len(facts.of_kind("state"))
+
+
+def test_names_are_given_in_every_language():
+    names = world_names()
+    bridge = names.filter(concept_id="landmark:golden-gate-bridge")
+    assert bridge["language"].to_list() == ["en", "es", "de", "ja"]
+    assert bridge["name"][0] == "Golden Gate Bridge"
+    assert bridge["name"].n_unique() > 1
+
+
+def test_the_features_of_a_random_dictionary_are_measured_like_any(untrained: Subject, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(world_truth, "N_PROMPTS", 3)
+    generator = torch.Generator().manual_seed(0)
+    decoder = torch.nn.functional.normalize(torch.randn(40, 16, generator=generator), dim=1)
+    dictionary = Dictionary(decoder.T.contiguous(), torch.zeros(40), decoder, torch.zeros(16), "standard")
+    groups = place_groups(load_facts(), "city")
+    rows = [
+        (concept, "d", f"d:{index}", index, "all", 1.0, 1.0, 1.0, 5) for index, concept in enumerate(list(groups)[:40])
+    ]
+    scores = pl.DataFrame(rows, schema=CONCEPT_SCORES, orient="row")
+    found = {m.metric: m for m in feature_measures(untrained, "layers.3", dictionary, scores, seed=0)}
+    expected = {"neighbors_state_lift", "neighbors_city_lift", "attribution_ablation_spearman"}
+    assert expected <= set(found)
+    assert found["attribution_ablation_spearman"].n == 3
+    assert found["neighbors_city_lift"].value is not None
