@@ -25,17 +25,18 @@ def require_reader() -> Reader:
     try:
         store = load_workspace().store
         version = published_version(store)
-        if version is not None:
-            return Reader(_open(store, version), store, version)
+        catalog = _open(store, version) if version else None
     except AtlasError as error:
         st.title("The catalog cannot be opened")
         show_error(error)
         st.stop()
-    st.title("Nothing is published yet")
-    st.text(f"The store {store} holds no catalog.")
-    st.markdown("Make one with the command below, then load this page again.")
-    st.code("atlas run", language="bash")
-    st.stop()
+    if catalog is None or version is None:
+        st.title("Nothing is published yet")
+        st.text(f"The store {store} holds no catalog.")
+        st.markdown("Make one with the command below, then load this page again.")
+        st.code("atlas run", language="bash")
+        st.stop()
+    return Reader(catalog, store, version)
 
 
 def published_version(store: str) -> str | None:

@@ -46,7 +46,10 @@ def map_points(catalog: Catalog, dictionary_id: str) -> pl.DataFrame:
 def clusters(catalog: Catalog, dictionary_id: str) -> pl.DataFrame:
     """The named clusters of a dictionary, largest first."""
     return catalog.sql(
-        "select cluster_id, label, size, x, y from clusters where dictionary_id = ? and cluster_id >= 0 order by size desc",
+        """
+        select cluster_id, label, size, x, y from clusters
+        where dictionary_id = ? and cluster_id >= 0 order by size desc, cluster_id
+        """,
         [dictionary_id],
     )
 
@@ -141,8 +144,8 @@ def examples(catalog: Catalog, feature_id: str, kind: str) -> pl.DataFrame:
     """The stored passages of one kind in their order, with the document's source."""
     return catalog.sql(
         """
-        select e.example_id, e.rank, e.bin, e.document_id, e.position, e.activation, e.tokens, e.activations, e.language,
-               e.modality, e.image_path, d.corpus, d.source, d.topic
+        select e.example_id, e.rank, e.bin, e.document_id, e.position, e.activation, e.tokens, e.activations,
+               e.language, e.modality, e.image_path, d.corpus, d.source, d.topic
         from examples e left join documents d using (document_id)
         where e.dictionary_id = ? and e."index" = ? and e.kind = ?
         order by e.bin desc nulls last, e.rank

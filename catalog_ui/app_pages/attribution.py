@@ -36,10 +36,11 @@ def _answer(prompt: dict[str, Any], run: dict[str, Any]) -> None:
     against = f"the logit of {prompt['target']!r} minus " + (
         repr(prompt["baseline"]) if prompt["baseline"] else "the mean logit"
     )
+    asked = ", as asked." if right else f"; the answer asked for is {prompt['target']!r}."
     heading(
         "prompt",
         prompt["text"],
-        f"{prompt['model']} answers {prompt['predicted']!r}; the answer asked for is {prompt['target']!r}.",
+        f"{prompt['model']} answers {prompt['predicted']!r}{asked}",
         [Chip("right", "good") if right else Chip("wrong", "bad"), Chip(f"explained: {against}")],
         [
             ("Logit difference", figure(run["logit_diff"])),
@@ -66,7 +67,8 @@ def _strip(prompt: dict[str, Any], frame: pl.DataFrame) -> int | None:
         return None
     sums = dict(frame.group_by("position").agg(pl.col("attribution").sum()).iter_rows())
     st.caption(
-        "Tokens by the sum of their features' attributions: green speaks for the answer, red against. Pick one to filter."
+        "Tokens by the sum of their features' attributions: "
+        "green speaks for the answer, red against. Click one to filter."
     )
     return token_strip(
         tokens, [sums.get(position, 0.0) for position in range(len(tokens))], key=f"strip-{prompt['prompt_id']}"
@@ -103,11 +105,13 @@ with left:
     prompt_id = st.selectbox(
         "Question", list(prompts), format_func=lambda key: prompts[key]["text"], key="prompt", bind="query-params"
     )
-runs = {row["dictionary_id"]: row for row in queries.attribution_runs(reader.catalog, prompt_id).to_dicts()}
+runs = {row["dictionary_id"]: row for row in queries.attribution_runs(reader.catalog, prompt_id or "").to_dicts()}
 with right:
     dictionary_id = st.selectbox(
         "Through", list(runs), format_func=lambda key: dictionary_name(runs[key]), key="through", bind="query-params"
     )
+if prompt_id is None or dictionary_id is None:
+    st.stop()
 prompt, run = prompts[prompt_id], runs[dictionary_id]
 _answer(prompt, run)
 frame = queries.attributions(reader.catalog, prompt_id, dictionary_id)

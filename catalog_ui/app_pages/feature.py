@@ -113,8 +113,8 @@ left, right = st.columns([1.75, 1], gap="large")
 with left:
     show_examples(reader, row)
     show_neighbours(reader, row)
+    show_histograms(reader, row)
 with right:
     show_origin(reader, row)
     show_concepts(reader, row)
     show_logit_weights(reader, row)
-    show_histograms(reader, row)

@@ -1,6 +1,7 @@
 """Map, the home page: every feature of a dictionary where its decoder row puts it, coloured by cluster or density."""
 
-import polars as pl
+from typing import Any
+
 import streamlit as st
 
 from catalog_ui import queries
@@ -24,7 +25,7 @@ def _payload(_reader: Reader, version: str, dictionary_id: str, colour: str, hig
     return encode_map(shown, clusters, dictionary_id, mode, highlight), shown.height, points.height
 
 
-def _card(reader: Reader, selected: str) -> None:
+def _feature_card(reader: Reader, selected: str) -> None:
     row = queries.feature(reader.catalog, selected)
     if row is None:
         return
@@ -51,13 +52,37 @@ def _card(reader: Reader, selected: str) -> None:
     st.page_link(FEATURE_PAGE, label="Open the feature", icon=":material/arrow_forward:", query_params={"id": selected})
 
 
-def _clusters(clusters: pl.DataFrame) -> None:
+def _dictionary_card(reader: Reader, dictionary: dict[str, Any]) -> None:
+    heading(
+        "dictionary",
+        dictionary["recipe"],
+        "Click a point to see its label and its strongest examples.",
+        facts=[
+            ("Model", dictionary["model"]),
+            ("Hookpoint", dictionary["hookpoint"]),
+            ("Features", f"{dictionary['d_sae']:,}"),
+            ("Variance unexplained", figure(dictionary["fvu"])),
+            ("Active a token (L0)", figure(dictionary["l0"])),
+            ("Loss recovered", share(dictionary["loss_recovered"])),
+            ("Dead", share(dictionary["dead_fraction"])),
+        ],
+        size="card",
+    )
     st.dataframe(
-        clusters.select("label", "size"),
+        queries.clusters(reader.catalog, dictionary["dictionary_id"]).select("label", "size"),
         hide_index=True,
         height=300,
         column_config={"label": "Cluster", "size": st.column_config.NumberColumn("Features")},
     )
+
+
+def _notes(dictionary: dict[str, Any], shown: int, on_map: int) -> str:
+    notes = [f"{on_map:,} live features of {dictionary['d_sae']:,}; near means alike in decoder direction (UMAP)."]
+    if shown < on_map:
+        notes.append(f"The {shown:,} that fire most often are shown.")
+    if shown > LABELS_SENT:
+        notes.append("Click a point for its label.")
+    return " ".join(notes)
 
 
 reader = require_reader()
@@ -77,34 +102,15 @@ with controls[2]:
 dictionary_id = dictionary["dictionary_id"]
 payload, shown, on_map = _payload(reader, reader.version, dictionary_id, colour or "cluster", highlight or "")
 left, right = st.columns([2.5, 1], gap="medium")
+picked = None
 with left:
-    if on_map == 0:
-        st.info("No feature of this dictionary has a place on the map. `atlas run` makes the map.")
-    else:
+    if on_map:
         picked = feature_map(payload, key=f"map-{dictionary_id}")
-        notes = [f"{on_map:,} live features of {dictionary['d_sae']:,}; near means alike in decoder direction (UMAP)."]
-        if shown < on_map:
-            notes.append(f"The {shown:,} densest are shown.")
-        if shown > LABELS_SENT:
-            notes.append("Click a point for its label.")
-        st.caption(" ".join(notes))
-with right:
-    if on_map and picked is not None:
-        _card(reader, feature_id(dictionary_id, int(picked)))
+        st.caption(_notes(dictionary, shown, on_map))
     else:
-        heading(
-            "dictionary",
-            dictionary["recipe"],
-            "Click a point to see its label and its strongest examples.",
-            facts=[
-                ("Model", dictionary["model"]),
-                ("Hookpoint", dictionary["hookpoint"]),
-                ("Features", f"{dictionary['d_sae']:,}"),
-                ("Variance unexplained", figure(dictionary["fvu"])),
-                ("Active a token (L0)", figure(dictionary["l0"])),
-                ("Loss recovered", share(dictionary["loss_recovered"])),
-                ("Dead", share(dictionary["dead_fraction"])),
-            ],
-            size="card",
-        )
-        _clusters(queries.clusters(reader.catalog, dictionary_id))
+        st.info("No feature of this dictionary has a place on the map. `atlas run` makes the map.")
+with right:
+    if picked is None:
+        _dictionary_card(reader, dictionary)
+    else:
+        _feature_card(reader, feature_id(dictionary_id, picked))

@@ -29,11 +29,13 @@ limit 20""",
 from concept_scores s
 join concepts c using (concept_id)
 order by c.name, s.slice""",
-    "Where labels came from": """select labeler, model, prompt_version, seed, origin, status, count(*) as labels, sum(cost_usd) as cost_usd
+    "Where labels came from": """select labeler, model, prompt_version, seed, origin, status,
+       count(*) as labels, sum(cost_usd) as cost_usd
 from labels
 group by all
 order by labels desc""",
-    "Dictionaries and their quality": """select site, recipe, d_sae, fvu, l0, dead_fraction, loss_recovered, is_current, rejected_because
+    "Dictionaries and their quality": """select site, recipe, d_sae, fvu, l0, dead_fraction, loss_recovered,
+       is_current, rejected_because
 from dictionaries
 order by site, recipe""",
 }
@@ -52,7 +54,8 @@ def _schema() -> None:
 
 
 def _comment(column: SchemaColumn) -> str:
-    return f"{column.comment} One of: {', '.join(column.values)}." if column.values else column.comment
+    allowed = f" One of: {', '.join(column.values)}." if column.values else ""
+    return column.comment.replace("`", "") + allowed
 
 
 def _take_example() -> None:

@@ -20,6 +20,7 @@ def choose_dictionary(reader: Reader) -> dict[str, Any]:
         format_func=lambda dictionary_id: dictionary_name(rows[dictionary_id]),
         key="dictionary",
         bind="query-params",
+        persist_state="session",
     )
     return rows[chosen]
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-import streamlit as st
+from streamlit.components.v2 import component
 
 from catalog_ui.components.sources import script, style
 
-_mount = st.components.v2.component("fact_sheet", css=style("fact_sheet"), js=script("fact_sheet"))
+_mount = component("fact_sheet", css=style("fact_sheet"), js=script("fact_sheet"))
 
 
 @dataclass(frozen=True)

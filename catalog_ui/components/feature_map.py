@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
-import streamlit as st
+from streamlit.components.v2 import component
 
 from catalog_ui.components.sources import script, style
 
@@ -19,12 +19,13 @@ _RAMP = 9
 _NO_CLUSTER = 65_535
 _NO_COLOUR = 255
 
-_mount = st.components.v2.component("feature_map", css=style("feature_map"), js=script("feature_map"))
+_mount = component("feature_map", css=style("feature_map"), js=script("feature_map"))
 
 
 def feature_map(payload: bytes, key: str) -> int | None:
     """Draw a payload of `encode_map`; the index of the feature that was clicked last, if one was."""
-    return _mount(key=key, data=payload, on_selected_change=lambda: None).selected
+    selected = _mount(key=key, data=payload, on_selected_change=lambda: None).selected
+    return selected if isinstance(selected, int) else None
 
 
 def encode_map(

@@ -92,7 +92,7 @@ def show_origin(reader: Reader, row: Row) -> None:
         [
             ("Labeler", origin["labeler"]),
             ("Model", origin["model"]),
-            ("Prompt", origin["prompt_version"]),
+            ("Prompt version", origin["prompt_version"]),
             ("Prompt SHA-256", origin["prompt_sha256"]),
             ("Seed, attempt", f"{origin['seed']}, {origin['attempt']}"),
             ("Examples", f"{origin['n_shown']} shown, {origin['n_held_out']} held out"),
@@ -157,8 +157,22 @@ def show_logit_weights(reader: Reader, row: Row) -> None:
 
 def show_histograms(reader: Reader, row: Row) -> None:
     """The dictionary's densities with this feature among them, and the activations of its stored passages."""
-    st.subheader("Density")
-    densities = queries.density_histogram(reader.catalog, row["dictionary_id"])
+    left, right = st.columns(2, gap="medium")
+    with left:
+        st.subheader("Density")
+        st.altair_chart(_density_chart(queries.density_histogram(reader.catalog, row["dictionary_id"]), row["density"]))
+        st.caption("All live features of the dictionary; the line is this one.")
+    with right:
+        st.subheader("Activations")
+        values = queries.example_activations(reader.catalog, row["feature_id"])
+        if values.is_empty():
+            st.caption("No active passage is stored.")
+            return
+        st.altair_chart(_activation_chart(values))
+        st.caption("The stored passages, not the whole corpus: only the random ones follow its distribution.")
+
+
+def _density_chart(densities: pl.DataFrame, density: float) -> alt.LayerChart | alt.FacetChart:
     bars = (
         alt.Chart(densities.with_columns(end=pl.col("log_density") + 0.25).to_arrow())
         .mark_bar(color="#8B9296", opacity=0.6)
@@ -168,18 +182,15 @@ def show_histograms(reader: Reader, row: Row) -> None:
             y=alt.Y("n:Q", title="features"),
         )
     )
-    layers = [bars]
-    if row["density"]:
-        here = alt.Chart(pl.DataFrame({"density": [row["density"]]}).select(pl.col("density").log10()).to_arrow())
-        layers.append(here.mark_rule(color="#D9772E", strokeWidth=2).encode(x="density:Q"))
-    st.altair_chart(alt.layer(*layers).properties(height=130))
-    st.caption("All live features of the dictionary; the line is this one.")
-    st.subheader("Activations")
-    values = queries.example_activations(reader.catalog, row["feature_id"])
-    if values.is_empty():
-        st.caption("No active passage is stored.")
-        return
-    chart = (
+    layers: list[alt.Chart] = [bars]
+    if density:
+        here = pl.DataFrame({"density": [density]}).select(pl.col("density").log10())
+        layers.append(alt.Chart(here.to_arrow()).mark_rule(color="#D9772E", strokeWidth=2).encode(x="density:Q"))
+    return alt.layer(*layers).properties(height=200)
+
+
+def _activation_chart(values: pl.DataFrame) -> alt.Chart:
+    return (
         alt.Chart(values.to_arrow())
         .mark_bar()
         .encode(
@@ -187,7 +198,5 @@ def show_histograms(reader: Reader, row: Row) -> None:
             y=alt.Y("count():Q", title="passages"),
             color=alt.Color("kind:N", title=None, sort=["top", "quantile", "random"], legend=alt.Legend(orient="top")),
         )
-        .properties(height=150)
+        .properties(height=200)
     )
-    st.altair_chart(chart)
-    st.caption("The stored passages, not the whole corpus: only the random ones follow its distribution.")

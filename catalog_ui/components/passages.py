@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import streamlit as st
+from streamlit.components.v2 import component
 
 from catalog_ui.components.sources import script, style
 
-_mount = st.components.v2.component("passages", css=style("passages"), js=script("passages"))
+_mount = component("passages", css=style("passages"), js=script("passages"))
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import streamlit as st
+from streamlit.components.v2 import component
 
 from catalog_ui.components.sources import script, style
 
-_mount = st.components.v2.component("records", css=style("records"), js=script("records"))
+_mount = component("records", css=style("records"), js=script("records"))
 
 FEATURE_PAGE = "app_pages/feature.py"
 

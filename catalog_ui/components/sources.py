@@ -1,4 +1,4 @@
-"""The components' scripts and styles, read from the files beside this one. They are fixed text: data never enters them."""
+"""The components' scripts and styles, read from files. They are fixed text: data never enters them."""
 
 from pathlib import Path
 

@@ -16,6 +16,7 @@ function figure(value, digits) {
 }
 
 function gauge(value, column) {
+  if (value === null || value === undefined) return element("span", "quiet", "–");
   const box = element("div", "gauge");
   const track = element("div", "track");
   const fill = element("div", "fill");
