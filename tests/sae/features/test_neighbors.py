@@ -1,0 +1,96 @@
+import numpy as np
+import polars as pl
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sae.features import neighbors as module
+from sae.features.families import families
+from sae.features.neighbors import live_directions, nearest, neighbors_across, neighbors_within
+
+
+def _unit(n, d, seed):
+    return F.normalize(torch.randn(n, d, generator=torch.Generator().manual_seed(seed)), dim=1)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    n=st.integers(1, 40),
+    m=st.integers(1, 40),
+    size=st.integers(1, 8),
+    queries=st.integers(1, 15),
+    keys=st.integers(1, 15),
+    same=st.booleans(),
+)
+def test_nearest_equals_brute_force(n, m, size, queries, keys, same):
+    left = _unit(n, 6, 1)
+    right = left if same else _unit(m, 6, 2)
+    before = module._QUERIES, module._KEYS
+    module._QUERIES, module._KEYS = queries, keys
+
+    try:
+        cosines, indices = nearest(left, right, size, exclude_same=same)
+    finally:
+        module._QUERIES, module._KEYS = before
+
+    similarity = left @ right.T
+    if same:
+        similarity.fill_diagonal_(-torch.inf)
+    wanted = similarity.topk(min(size, len(right) - same), dim=1).values
+    torch.testing.assert_close(cosines, wanted)
+    torch.testing.assert_close(similarity.gather(1, indices), cosines)
+
+
+def test_only_live_features_have_and_are_neighbours():
+    dead = np.zeros(30, bool)
+    dead[[3, 7]] = True
+    directions = live_directions(_unit(30, 8, 0) * 3, dead, "d")
+
+    frame = neighbors_within(directions, size=5)
+
+    assert frame.columns == ["feature_id", "dictionary_id", "index", "rank", "neighbor_id", "similarity", "scope"]
+    assert len(frame) == 28 * 5
+    assert not set(frame["neighbor_id"]) & {"d:3", "d:7"}
+    assert not frame.filter(pl.col("feature_id") == pl.col("neighbor_id")).height
+    assert frame["similarity"].max() <= 1.0001  # type: ignore[operator]
+    assert frame.group_by("feature_id").agg(pl.col("similarity").sort_by("rank").diff().max())["similarity"].max() <= 0  # type: ignore[operator]
+
+
+def test_one_live_feature_has_no_neighbours():
+    assert len(neighbors_within(live_directions(_unit(1, 8, 0), np.zeros(1, bool), "d"))) == 0
+
+
+def test_neighbours_across_dictionaries():
+    vectors = _unit(20, 8, 0)
+    small = live_directions(vectors[:5], np.zeros(5, bool), "small")
+    large = live_directions(vectors, np.zeros(20, bool), "large")
+
+    frame = neighbors_across(small, large, size=3)
+
+    first = frame.filter(pl.col("rank") == 1)
+    assert first["neighbor_id"].to_list() == [f"large:{i}" for i in range(5)]
+    assert first["similarity"].to_list() == pytest.approx([1.0] * 5)
+    assert frame["scope"].unique().to_list() == ["cross"]
+
+
+def test_children_stand_under_their_nearest_parent():
+    parents = torch.eye(8)[:3]
+    children = torch.stack([parents[0] + 0.1 * parents[1], parents[0] - 0.1 * parents[2], parents[2], torch.eye(8)[6]])
+    small = live_directions(parents, np.zeros(3, bool), "small")
+    large = live_directions(children, np.zeros(4, bool), "large")
+
+    frame = families(small, large)
+
+    assert frame.select("parent_feature_id", "child_feature_id").rows() == [
+        ("small:0", "large:0"),
+        ("small:0", "large:1"),
+        ("small:2", "large:2"),
+    ]
+
+
+def test_an_empty_dictionary_has_no_family():
+    none = live_directions(torch.eye(3), np.ones(3, bool), "small")
+
+    assert len(families(none, live_directions(torch.eye(3), np.zeros(3, bool), "large"))) == 0
