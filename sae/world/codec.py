@@ -59,7 +59,7 @@ class WorldCodec:
             tokens += [token] * copies
             spans += [(start, start + len(token))] * copies
             seen: Modality = "image" if token == IMAGE_MARK else words
-            modalities += [seen] * copies
+            modalities += [seen for _ in range(copies)]
         return Encoded(
             token_ids=np.array([self.ids[token] for token in tokens], dtype=np.int64),
             tokens=tokens,

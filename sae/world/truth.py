@@ -1,6 +1,5 @@
 """What is true in the world: its concepts, and exams of what the training never showed."""
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from random import Random
 from typing import Literal
@@ -65,12 +64,6 @@ def questions(seed: int, kind: ExamKind, held_out: bool = True) -> list[Question
     facts = _asked(world, kind, held_out)
     views = np.random.default_rng(branch_seed(seed, "exam"))
     return [_ask(world.facts, fact, kind, language, rng, views) for fact in facts for language in LANGUAGES]
-
-
-def accuracy(exam: Iterable[Question], answer: Callable[[Question], str]) -> float:
-    """Share of the questions whose most likely next token, given by `answer`, is the right one; NaN for none."""
-    marks = [answer(question) == question.answer for question in exam]
-    return sum(marks) / len(marks) if marks else float("nan")
 
 
 def _asked(world: World, kind: ExamKind, held_out: bool) -> list[Fact]:
