@@ -51,10 +51,10 @@ def list_hookpoints(subject: Subject) -> dict[str, tuple[int, ...]]:
 def hook_module(subject: Subject, hookpoint: str) -> nn.Module:
     """The module whose output is the hookpoint. Raises AtlasError that lists those the model has."""
     path = block_paths(subject.module).get(hookpoint, hookpoint)
-    try:
-        return subject.module.get_submodule(path)
-    except AttributeError:
-        known = list_hookpoints(subject)
+    modules = dict(subject.module.named_modules())
+    if path and path in modules:
+        return modules[path]
+    known = list_hookpoints(subject)
     blocks = [name for name in known if name.startswith("layers.") and name.count(".") == 1]
     others = [name for name in known if name not in blocks]
     more = f"; and {len(others)} module paths, such as {', '.join(others[:3])}" if others else ""

@@ -1,6 +1,7 @@
 """Where a transformers model comes from: the hub, a folder, or a GGUF file inside an installed package."""
 
 import importlib.util
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def _load_gguf(path: Path, dtype: torch.dtype) -> LoadedSource:
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(**place)
         quantised = transformers.AutoModelForCausalLM.from_pretrained(**place, dtype=dtype)
-    except (OSError, ValueError, NotImplementedError) as error:
+    except (OSError, ValueError, struct.error, NotImplementedError) as error:
         raise AtlasError(
             f"{path.name} is no GGUF file that transformers reads: {' '.join(str(error).split())[:300]}"
         ) from error
