@@ -112,7 +112,7 @@ def _is_kin(wanted: Type, found: pl.DataType) -> bool:
             inner = found.inner if isinstance(found, pl.List) else None
             return inner is not None and (inner == pl.Null or inner.is_numeric())  # type: ignore[union-attr]
         case "MAP(VARCHAR, DOUBLE)":
-            return isinstance(found, pl.List) and _is_key_value(found.inner)
+            return isinstance(found, pl.Map) or (isinstance(found, pl.List) and _is_key_value(found.inner))
         case _:
             return False
 

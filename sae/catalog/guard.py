@@ -20,29 +20,51 @@ def guard(sql: str) -> str:
     several statements, on any that writes or changes settings, and on functions that read files or run SQL from text.
     """
     with duckdb.connect() as parser:
-        try:
-            statements = parser.extract_statements(sql)
-        except duckdb.Error as error:
-            raise AtlasError(one_line(error)) from error
-        if len(statements) != 1:
-            raise AtlasError(f"Give one SQL statement; there are {len(statements)}.")
-        statement = statements[0]
-        if statement.type == duckdb.StatementType.MULTI:
-            raise AtlasError("PIVOT needs its values here: PIVOT … ON column IN (value, …).")
-        if statement.type != duckdb.StatementType.SELECT:
-            raise AtlasError(f"Only reading is allowed (SELECT, WITH, DESCRIBE, SHOW); this is {statement.type.name}.")
-        row = parser.execute("SELECT json_serialize_sql(?)", [statement.query]).fetchone()
-    tree = json.loads(row[0]) if row else {"error": True}
+        return guard_with(parser, sql)
+
+
+def guard_with(parser: duckdb.DuckDBPyConnection, sql: str) -> str:
+    """`guard` with a connection at hand, which only parses: opening one costs more than most queries."""
+    try:
+        text = sql.encode()
+        statements = parser.extract_statements(sql)
+    except UnicodeEncodeError as error:
+        raise AtlasError("The statement is not valid Unicode.") from error
+    except duckdb.Error as error:
+        raise AtlasError(one_line(error)) from error
+    if len(statements) != 1:
+        raise AtlasError(f"Give one SQL statement; there are {len(statements)}.")
+    statement = statements[0]
+    if statement.type == duckdb.StatementType.MULTI:
+        raise AtlasError("PIVOT needs its values here: PIVOT … ON column IN (value, …).")
+    if statement.type != duckdb.StatementType.SELECT:
+        raise AtlasError(f"Only reading is allowed (SELECT, WITH, DESCRIBE, SHOW); this is {statement.type.name}.")
+    ((serialised,),) = parser.execute("SELECT json_serialize_sql(?)", [statement.query]).fetchall()
+    tree = json.loads(serialised)
     if tree.get("error"):
         raise AtlasError(f"This statement cannot be checked: {tree.get('error_message', 'unknown form')}")
     for node in _nodes(tree):
         _refuse(node)
-    return statement.query
+    return _without_semicolons(text)
 
 
 def one_line(error: Exception) -> str:
     """DuckDB's message without its picture of the query."""
     return " ".join(str(error).split("\n\nLINE ")[0].split())
+
+
+def _without_semicolons(text: bytes) -> str:
+    """A single statement without the semicolons around it, so that it can stand inside another."""
+    pieces, has_words, start = [], False, 0
+    tokens = [*duckdb.tokenize(text.decode()), (len(text), duckdb.token_type.operator)]
+    for offset, kind in tokens:
+        if offset == len(text) or text[offset : offset + 1] == b";":
+            if has_words:
+                pieces.append(text[start:offset].decode())
+            start, has_words = offset + 1, False
+        elif kind != duckdb.token_type.comment:
+            has_words = True
+    return pieces[0]
 
 
 def _refuse(node: dict[str, Any]) -> None:

@@ -16,6 +16,14 @@ ROWS_PER_GROUP = 10_240
 """Small groups make one feature's rows cheap: a reader opens only the group whose range of `index` holds it."""
 
 
+_NUMBERS = {
+    **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT"), "whole"),
+    **dict.fromkeys(("UTINYINT", "USMALLINT", "UINTEGER"), "whole"),
+    **dict.fromkeys(("FLOAT", "DOUBLE"), "floating-point"),
+}
+"""Types of a file that stand for one another."""
+
+
 def write_parquet(store: Store, table: str, dictionary_id: str, frame: pl.DataFrame) -> StoredFile:
     """Write a dictionary's rows of a large table to `tables/<table>/<dictionary_id>-<hash>.parquet`.
 
@@ -32,27 +40,33 @@ def write_parquet(store: Store, table: str, dictionary_id: str, frame: pl.DataFr
 
 
 def parquet_scan_sql(table: Table, paths: list[str]) -> str:
-    """SELECT over the files, columns by name in the table's order; no rows where there is no file."""
+    """SELECT over the files, columns by name in the table's order; no rows where there is no file.
+
+    A cast to the type that the file has costs nothing, and lets DuckDB skip row groups as before.
+    """
     if not paths:
         columns = ", ".join(f'NULL::{column.type} AS "{column.name}"' for column in table.columns)
         return f"SELECT {columns} WHERE false"
-    columns = ", ".join(f'"{column.name}"' for column in table.columns)
+    columns = ", ".join(f'"{column.name}"::{column.type} AS "{column.name}"' for column in table.columns)
     return f"SELECT {columns} FROM read_parquet([{', '.join(literal(path) for path in paths)}])"
 
 
 def count_rows(store: Store, table: Table, file: StoredFile) -> int:
-    """Rows of a file. Raises AtlasError where it is damaged or its columns or types are not the table's."""
+    """Rows of a file. Raises AtlasError where it is damaged or its columns or types are not the table's.
+
+    Numbers may be wider or narrower than in the table: readers cast them.
+    """
     path = store.verify(file)
     with duckdb.connect() as connection:
         try:
             scan = f"read_parquet({literal(str(path))})"
             described = connection.execute(f"SELECT column_name, column_type FROM (DESCRIBE FROM {scan})").fetchall()
-            counted = connection.execute(f"SELECT count(*) FROM {scan}").fetchone()
+            ((n_rows,),) = connection.execute(f"SELECT count(*) FROM {scan}").fetchall()
         except duckdb.Error as error:
             raise AtlasError(f"{file.path} is not Parquet: {' '.join(str(error).split())}") from error
     found = dict(described)
     for column in table.columns:
-        if found.get(column.name) != column.type:
-            there = found.get(column.name, "missing")
+        there = found.get(column.name, "missing")
+        if there != column.type and (there not in _NUMBERS or _NUMBERS[there] != _NUMBERS.get(column.type)):
             raise AtlasError(f"{file.path}: column {column.name} is {there}, but {column.type} is wanted.")
-    return counted[0] if counted else 0
+    return int(n_rows)

@@ -107,6 +107,8 @@ def _facts_frame(facts: Mapping[str, str], version: str, content: str) -> pl.Dat
 
 def _write_database(path: Path, tables: Mapping[str, pl.DataFrame]) -> None:
     with duckdb.connect(str(path)) as connection:
+        # One transaction: each commit would wait for the disk.
+        connection.begin()
         for name, table in NATIVE_TABLES.items():
             connection.execute(create_table_sql(table))
             _insert(connection, table, tables[name])
@@ -116,6 +118,7 @@ def _write_database(path: Path, tables: Mapping[str, pl.DataFrame]) -> None:
             connection.execute(create_view_sql(view))
             for statement in comment_sql(view, "VIEW"):
                 connection.execute(statement)
+        connection.commit()
         connection.execute("CHECKPOINT")
 
 
@@ -130,5 +133,4 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: Table, frame: pl.DataF
         connection.execute(f"INSERT INTO {quoted(table.name)} SELECT {', '.join(values)} FROM incoming")
     except (duckdb.ConversionException, duckdb.ConstraintException) as error:
         raise AtlasError(f"Table {table.name}: {' '.join(str(error).split())}") from error
-    finally:
-        connection.unregister("incoming")
+    connection.unregister("incoming")

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from sae.catalog.guard import guard, one_line
+from sae.catalog.guard import guard_with, one_line
 from sae.catalog.parquet import parquet_scan_sql
 from sae.catalog.schema import PARQUET_TABLES, SCHEMA_VERSION
 from sae.catalog.table import comment_sql, literal, quoted
@@ -40,6 +40,7 @@ class Catalog:
         self._views = views
         self._idle: list[duckdb.DuckDBPyConnection] = []
         self._lock = threading.Lock()
+        self._is_closed = False
 
     def sql(
         self,
@@ -53,13 +54,11 @@ class Catalog:
         Raises AtlasError on anything but a single reading statement (see `guard`), on DuckDB's own errors, and after
         `timeout` seconds.
         """
-        statement = guard(query)
-        if limit is not None:
-            # The line break ends a comment that the statement may close with.
-            statement = f"SELECT * FROM ({statement.rstrip().rstrip(';')}\n) LIMIT {int(limit)}"
         with self._cursor() as cursor, _interrupted_after(cursor, timeout) as expired:
+            statement = guard_with(cursor, query)
             try:
-                return cursor.sql(statement, params=params or None).pl()
+                rows = cursor.sql(statement, params=params or None)
+                return (rows if limit is None else rows.limit(limit)).pl()
             except duckdb.InterruptException as error:
                 if expired.is_set():
                     raise AtlasError(f"The query took more than {timeout:g} s and was stopped.") from error
@@ -68,8 +67,9 @@ class Catalog:
                 raise AtlasError(one_line(error)) from error
 
     def close(self) -> None:
-        """Close the connection. Queries still running fail."""
+        """Close the connection. Queries still running end first, each on its own cursor; later ones are refused."""
         with self._lock:
+            self._is_closed = True
             for cursor in self._idle:
                 cursor.close()
             self._idle.clear()
@@ -87,14 +87,21 @@ class Catalog:
     def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor of one's own: TEMP views belong to a cursor, so one that has them is used again."""
         with self._lock:
+            if self._is_closed:
+                raise AtlasError("This catalog is closed. Open it again with open_catalog.")
             cursor = self._idle.pop() if self._idle else None
         if cursor is None:
             cursor = self._connection.cursor()
             for statement in self._views:
                 cursor.execute(statement)
-        yield cursor
-        with self._lock:
-            self._idle.append(cursor)
+        try:
+            yield cursor
+        finally:
+            with self._lock:
+                if not self._is_closed:
+                    self._idle.append(cursor)
+                else:
+                    cursor.close()
 
 
 def open_catalog(store: Store, version: str | None = None) -> Catalog:
@@ -104,20 +111,35 @@ def open_catalog(store: Store, version: str | None = None) -> Catalog:
     settings are locked. Raises AtlasError where the catalog is missing, of another schema version or damaged, and
     where a Parquet file is missing or has another size than recorded.
     """
-    wanted = version or current_version(store)
-    path = str(store.local(catalog_path(wanted)))
+    if version is not None:
+        return _open(store, version)
+    wanted = current_version(store)
+    while True:
+        try:
+            return _open(store, wanted)
+        except AtlasError:
+            # Publishing may have removed an old version between reading `CURRENT` and opening it.
+            newer = current_version(store)
+            if newer == wanted:
+                raise
+            wanted = newer
+
+
+def _open(store: Store, version: str) -> Catalog:
+    path = str(store.local(catalog_path(version)))
     with contextlib.ExitStack() as opened:
         try:
             connection = duckdb.connect(path, read_only=True, config=_SETTINGS)
             opened.callback(connection.close)
-            _check_schema_version(connection, wanted)
-            files = _local_files(store, connection)
+            _check_schema_version(connection, version)
+            rows = connection.execute("SELECT table_name, path, size FROM parquet_files ORDER BY ALL").fetchall()
+            files = parquet_paths(store, rows)
             _harden(connection, path, [file for paths in files.values() for file in paths])
-            catalog = Catalog(store, wanted, connection, _view_statements(files))
+            catalog = Catalog(store, version, connection, _view_statements(files))
             catalog.sql("SELECT 1")
         except duckdb.Error as error:
             raise AtlasError(
-                f"Catalog {wanted} cannot be read: {one_line(error)}. `atlas run` builds it again."
+                f"Catalog {version} cannot be read: {one_line(error)}. `atlas run` builds it again."
             ) from error
         opened.pop_all()
     return catalog
@@ -126,10 +148,10 @@ def open_catalog(store: Store, version: str | None = None) -> Catalog:
 def _check_schema_version(connection: duckdb.DuckDBPyConnection, version: str) -> None:
     query = "SELECT value FROM atlas WHERE key = 'schema_version'"
     try:
-        row = connection.execute(query).fetchone()
+        rows = connection.execute(query).fetchall()
     except duckdb.CatalogException:
-        row = None
-    found = row[0] if row else "none"
+        rows = []
+    found = rows[0][0] if rows else "none"
     if found != str(SCHEMA_VERSION):
         raise AtlasError(
             f"Catalog {version} has schema version {found}, this program reads {SCHEMA_VERSION}. "
@@ -137,11 +159,13 @@ def _check_schema_version(connection: duckdb.DuckDBPyConnection, version: str) -
         )
 
 
-def _local_files(store: Store, connection: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
-    """Absolute paths of each large table's files. They stand relative in the manifest, so a copied store opens."""
+def parquet_paths(store: Store, manifest: Sequence[tuple[str, str, int]]) -> dict[str, list[str]]:
+    """Absolute paths of each large table's files, from rows (table, path in the store, bytes) of the manifest.
+
+    They stand relative there, so a copied store opens. Raises AtlasError where one is missing or has another size.
+    """
     files: dict[str, list[str]] = {name: [] for name in PARQUET_TABLES}
-    rows = connection.execute("SELECT table_name, path, size FROM parquet_files ORDER BY ALL").fetchall()
-    for table, path, size in rows:
+    for table, path, size in manifest:
         local = store.local(path).absolute()
         if local.stat().st_size != size:
             raise AtlasError(f"{path} is damaged: its size is not the recorded one. Delete it and run `atlas run`.")
@@ -159,12 +183,11 @@ def _harden(connection: duckdb.DuckDBPyConnection, database: str, paths: list[st
     for setting in (f"allowed_paths = [{listed}]", "enable_external_access = false", "lock_configuration = true"):
         with contextlib.suppress(duckdb.InvalidInputException):
             connection.execute(f"SET {setting}")
-    row = connection.execute(
-        "SELECT current_setting('allowed_paths'), current_setting('enable_external_access'), "
-        "current_setting('lock_configuration'), current_setting('allowed_directories')"
-    ).fetchone()
-    allowed = {path for path in row[0] if not path.startswith(database)} if row else set()
-    if row is None or allowed != set(paths) or row[1] or not row[2] or row[3]:
+    names = ("allowed_paths", "allowed_directories", "enable_external_access", "lock_configuration")
+    query = f"SELECT {', '.join(f'current_setting({literal(name)})' for name in names)}"
+    ((allowed, folders, is_open, is_locked),) = connection.execute(query).fetchall()
+    others = {path for path in allowed if not path.startswith(database)}
+    if others != set(paths) or folders or is_open or not is_locked:
         raise AtlasError("The catalog is open with other settings in this process. Close that connection first.")
 
 

@@ -6,11 +6,12 @@ import polars as pl
 import tantivy
 from tantivy import Occur, Query
 
-from sae.catalog.query import Catalog
+from sae.catalog.query import Catalog, open_catalog
 from sae.catalog.search_index import FIELD_WEIGHTS
 from sae.catalog.search_text import is_cjk, pairs, split_words
 from sae.catalog.versions import search_folder
 from sae.errors import AtlasError
+from sae.storage import Store
 
 MOST_WORDS = 24
 """Words of a query that count; the rest is left out."""
@@ -52,6 +53,12 @@ def search(catalog: Catalog, text: str, limit: int = 20, dictionary_id: str | No
         named = {name: document.get_first(name) for name in ("feature_id", "dictionary_id")}
         rows.append({**named, **shown, "score": score})
     return pl.DataFrame(rows, schema=RESULT_SCHEMA)
+
+
+def search_catalog(store: Store, text: str, limit: int = 20) -> pl.DataFrame:
+    """`search` in the store's current catalog, opened for this one question."""
+    with open_catalog(store) as catalog:
+        return search(catalog, text, limit)
 
 
 def build_query(schema: tantivy.Schema, text: str) -> Query:
