@@ -47,9 +47,8 @@ def nearest(queries: Tensor, keys: Tensor, size: int, exclude_same: bool = False
         for first in range(0, len(keys), _KEYS):
             similarity = block @ keys[first : first + _KEYS].T
             if exclude_same:
-                own = np.intersect1d(
-                    *(np.arange(n) + at for n, at in zip(similarity.shape, (start, first), strict=True))
-                )
+                low = max(start, first)
+                own = torch.arange(low, max(low, min(start + len(block), first + similarity.shape[1])))
                 similarity[own - start, own - first] = -torch.inf
             found, at = similarity.topk(min(size, similarity.shape[1]), dim=1)
             best, order = torch.cat([best, found], dim=1).topk(size, dim=1)

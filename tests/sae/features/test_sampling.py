@@ -33,7 +33,11 @@ def test_a_reservoir_keeps_the_smallest_keys_of_each_group(data, size, cut, pend
             part = slice(start, start + cut)
             own = rows[part]
             reservoir.add(
-                features[part], own, keys[part].astype(np.float32), keys[part], lambda at, own=own: own[at, None]
+                features[part],
+                own,
+                keys[part].astype(np.float32),
+                keys[part],
+                lambda at, own=own: own[at, None].astype(np.float32),
             )
         found = reservoir.sample()
     finally:
