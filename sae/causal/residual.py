@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sae.activations.manifest import ActivationSet
 from sae.dictionaries.dictionary import Dictionary
 from sae.errors import AtlasError
 from sae.models.encoding import Encoded
@@ -39,18 +38,9 @@ class Residual:
 def read_positions(special: np.ndarray, x: Tensor, massive_norm: float = math.inf) -> Tensor:
     """bool [t]: positions that are neither special tokens nor massive activations, the ones dictionaries learn from.
 
-    `massive_norm` is the L2 norm above which a position of x [t, d] counts as massive.
+    `massive_norm` is the L2 norm above which a position of x [t, d] counts as massive: that of the activation set.
     """
     return ~torch.from_numpy(special).to(x.device) & (x.float().norm(dim=-1) <= massive_norm)
-
-
-def massive_norm(activation_set: ActivationSet, ratio: float) -> float:
-    """L2 norm above which a position of any text counts as massive: `ratio` times the mean of the trainable tokens.
-
-    A prompt is too short for a median of its own; over a whole set without massive tokens mean and median are close.
-    """
-    statistics = [entry.record.statistics for entry in activation_set.shards if entry.split == "train"]
-    return ratio * math.fsum(s.sum_norm for s in statistics) / sum(s.n_trainable for s in statistics)
 
 
 def take_apart(dictionary: Dictionary, x: Tensor, read: Tensor) -> Residual:

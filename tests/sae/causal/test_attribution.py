@@ -3,14 +3,12 @@ import dataclasses
 import pytest
 import torch
 
-from sae.activations.manifest import ShardRecord, ShardStatistics, build_activation_set
 from sae.causal.attribution import attribute
-from sae.causal.residual import massive_norm, read_positions, take_apart
+from sae.causal.residual import read_positions, take_apart
 from sae.dictionaries.dictionary import Dictionary
 from sae.errors import AtlasError
 from sae.models.hookpoints import hook_module, read_outputs, replaced_output
 from sae.models.subject import Subject, collate, logits
-from sae.storage import StoredFile
 
 
 def test_in_a_linear_model_the_parts_make_up_the_whole_logit_difference(linear: Subject, dictionary: Dictionary):
@@ -84,17 +82,6 @@ def test_the_gradient_is_that_of_the_rest_of_the_model(transformer: Subject, dic
 
     slope = (nudged(step) - nudged(-step)) / (2 * step)
     assert float(found.attributions[0]) == pytest.approx(float(found.activations[0]) * slope, rel=2e-2, abs=1e-3)
-
-
-def test_the_massive_norm_is_a_multiple_of_the_train_tokens_mean():
-    file = StoredFile("f", 1, "0")
-
-    def record(name: str, n: int, sum_norm: float) -> ShardRecord:
-        return ShardRecord(name, "v", file, file, ShardStatistics(n, 0, 0, n, sum_norm, sum_norm**2, [1.0]))
-
-    records = [record("c-00000", 10, 20.0), record("c-00001", 30, 140.0), record("c-00002", 5, 1e6)]
-    activation_set = build_activation_set("tiny.layers.1", "layers.1", "sqrt_d", records)
-    assert massive_norm(activation_set, ratio=10) == pytest.approx(10 * 160 / 40)
 
 
 def test_a_hookpoint_called_twice_is_refused(twice_called: Subject, dictionary: Dictionary):
