@@ -69,7 +69,8 @@ def small_frames(store: Store) -> dict[str, pl.DataFrame]:
         ],
         "families": [(f"{SMALL}:{i}", f"{LARGE}:{i}", 0.9) for i in range(len(CONCEPTS))],
         "feature_matches": [
-            (*_id(LARGE, i), f"dddd000011112222:{i}", 0.98, 0.99, "carried") for i in range(len(CONCEPTS))
+            *((*_id(LARGE, i), f"dddd000011112222:{i}", 0.98, 0.99, "carried") for i in range(len(CONCEPTS))),
+            (None, LARGE, None, "dddd000011112222:30", None, None, "retired"),
         ],
         **_label_rows(),
         **_causal_rows(),

@@ -37,9 +37,7 @@ REFERENCES = (
     ("examples", "document_id", "documents", "document_id"),
     ("neighbors", "neighbor_id", "features", "feature_id"),
     ("coactivations", "other_id", "features", "feature_id"),
-    ("labels", "parent_label_id", "labels", "label_id"),
     ("label_examples", "label_id", "labels", "label_id"),
-    ("label_examples", "example_id", "examples", "example_id"),
     ("label_scores", "label_id", "labels", "label_id"),
     ("label_reviews", "label_id", "labels", "label_id"),
     ("prompts", "model_id", "models", "model_id"),
@@ -75,6 +73,7 @@ def check_candidate(store: Store, version: str) -> list[Finding]:
             findings += _features_named_wrongly(catalog, table)
         for reference in REFERENCES:
             findings += _dangling(catalog, *reference)
+        findings += _labels_without_evidence(catalog)
         findings += _uncovered(catalog)
     return findings
 
@@ -111,6 +110,22 @@ def _dangling(catalog: Catalog, table: str, column: str, referred: str, referred
     query = f"""SELECT min({quoted(column)}), count(*) FROM {quoted(table)}
         WHERE {quoted(column)} NOT IN (SELECT {quoted(referred_column)} FROM {quoted(referred)})"""
     return _found(catalog, query, "reference", table, f"{column} {{}} is not in {referred}")
+
+
+def _labels_without_evidence(catalog: Catalog) -> list[Finding]:
+    """The examples that a label in force was written from must be there.
+
+    Older labels stay for ever, while their examples go when a dictionary's examples are gathered anew; and the parent
+    of a carried label belongs to a dictionary that may be gone.
+    """
+    missing = """SELECT min(example_id), count(*) FROM label_examples SEMI JOIN current_labels USING (label_id)
+        WHERE use = 'shown' AND example_id NOT IN (SELECT example_id FROM examples)"""
+    orphaned = """SELECT min(parent_label_id), count(*) FROM labels
+        WHERE origin <> 'carried' AND parent_label_id NOT IN (SELECT label_id FROM labels)"""
+    return [
+        *_found(catalog, missing, "reference", "label_examples", "example_id {} is not in examples"),
+        *_found(catalog, orphaned, "reference", "labels", "parent_label_id {} is not in labels"),
+    ]
 
 
 def _uncovered(catalog: Catalog) -> list[Finding]:

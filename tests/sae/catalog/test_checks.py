@@ -36,6 +36,7 @@ def test_the_small_catalog_has_no_fault(store: Store):
         ("prompts", lambda f: f.head(0), ("reference", "attributions")),
         ("dictionaries", lambda f: f.tail(-1), ("reference", "features")),
         ("label_examples", lambda f: f.with_columns(example_id=pl.lit("nowhere")), ("reference", "label_examples")),
+        ("labels", lambda f: f.with_columns(parent_label_id=pl.lit("nowhere")), ("reference", "labels")),
         ("concept_scores", lambda f: pl.concat([f, f]), ("key", "concept_scores")),
     ],
 )
@@ -72,6 +73,21 @@ def test_a_fault_in_a_parquet_file_is_found(
     findings = check_candidate(store, version)
 
     assert finding in {(found.check, found.table) for found in findings}
+
+
+def test_what_old_labels_point_at_may_be_gone(store: Store):
+    frames = small_frames(store)
+    old = frames["label_examples"].head(1).with_columns(label_id=pl.lit("label-newer"), example_id=pl.lit("gone"))
+    carried = pl.when(pl.col("label_id") == "label-newer").then(pl.lit("carried")).otherwise("origin").alias("origin")
+    parent = pl.when(pl.col("label_id") == "label-newer").then(pl.lit("gone")).otherwise("parent_label_id")
+    changed = {
+        "label_examples": pl.concat([frames["label_examples"], old]),
+        "labels": frames["labels"].with_columns(carried, parent.alias("parent_label_id")),
+    }
+
+    version = build_candidate(store, frames | changed, small_parquet(store), {})
+
+    assert check_candidate(store, version) == []
 
 
 def test_a_faulty_candidate_is_not_published(store: Store):
