@@ -47,10 +47,10 @@ class Planted:
         while True:
             yield self.x[torch.randint(len(self.x), (recipe.batch,), generator=generator)]
 
-    def found(self, dictionary: Dictionary) -> float:
-        """Share of the planted directions that some decoder row matches with a cosine of 0.9 or more."""
+    def found(self, dictionary: Dictionary) -> int:
+        """How many of the 20 planted directions some decoder row matches with a cosine of 0.9 or more."""
         cosines = self.directions @ F.normalize(dictionary.W_dec, dim=1).T
-        return float((cosines.amax(dim=1) >= 0.9).float().mean())
+        return int((cosines.amax(dim=1) >= 0.9).sum())
 
 
 @pytest.fixture(scope="session")
