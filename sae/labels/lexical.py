@@ -17,7 +17,7 @@ from sae.labels.rule import confusion, parse_rule
 from sae.labels.schema import LABEL_EXAMPLES, LABELS, label_id
 from sae.labels.split import split_examples
 from sae.labels.wording import LexicalSettings, Shown, describe
-from sae.labels.words import contexts, example_words
+from sae.labels.words import in_lower_case, written_contexts
 
 LABELER, MODEL, PROMPT_VERSION = "lexical", "log-odds", "lexical-1"
 
@@ -93,16 +93,14 @@ def label_features(
 
 
 def _by_feature(shown: pl.DataFrame, radius: int) -> dict[str, Shown]:
-    words = contexts(shown, radius)
-    written = example_words(shown, radius).rows()
     by_feature: dict[str, Shown] = {}
-    for feature_id, example_id, activation, context, spelled in zip(
-        shown["feature_id"], shown["example_id"], shown["activation"], words, written, strict=True
+    for feature_id, example_id, activation, written in zip(
+        shown["feature_id"], shown["example_id"], shown["activation"], written_contexts(shown, radius), strict=True
     ):
         read = by_feature.setdefault(feature_id, Shown([], [], [], []))
         read.example_ids.append(example_id)
-        read.contexts.append(context)
-        read.written.append(spelled)
+        read.contexts.append(in_lower_case(written))
+        read.written.append(written)
         read.activations.append(activation)
     return by_feature
 

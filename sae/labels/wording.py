@@ -26,6 +26,8 @@ class LexicalSettings:
     """Most words of the context that a label lists."""
     least_context: float = 0.15
     """Least share of a feature's activation that a word of the context must add."""
+    context_cover: float = 0.6
+    """Words of the context are listed where together they stand in this share of it."""
     covered: float = 0.4
     """Below this share of a feature's activation at its listed words the context alone names the feature."""
     sufficient: float = 0.5
@@ -41,8 +43,8 @@ class Shown:
     example_ids: list[str]
     contexts: list[Context]
     """In lower case."""
-    written: list[tuple[str, list[str], list[str]]]
-    """The same as they are written: the word at the position, those before it and after it."""
+    written: list[Context]
+    """The same as they are written."""
     activations: list[float]
     """0 where the feature is silent."""
 
@@ -130,7 +132,7 @@ def _context_words(
     corpus: Corpus,
     settings: LexicalSettings,
 ) -> list[str]:
-    """Up to `context_words` distinctive words, each of which stands in examples where none before it does."""
+    """Up to `context_words` distinctive words, each of which adds examples; none where they reach too few."""
     total = sum(weight for _, weight in examples)
     windows = [(set(read(context)), weight) for context, weight in examples]
     weights: dict[str, float] = {}
@@ -154,7 +156,8 @@ def _context_words(
         new = sum(weight for window, weight in windows if word in window and window.isdisjoint(chosen))
         if new >= least and len(chosen) < settings.context_words:
             chosen.append(word)
-    return chosen
+    reached = sum(weight for window, weight in windows if not window.isdisjoint(chosen))
+    return chosen if reached >= settings.context_cover * total else []
 
 
 def _language(
@@ -180,13 +183,13 @@ def _most_active(text: list[tuple[Context, float]], total: float) -> dict[str, f
 def _spelling(shown: Shown, words: set[str]) -> dict[str, str]:
     """How each of some words is written where it comes first (the strongest examples come first)."""
     spelling: dict[str, str] = {}
-    for context, (focus, before, after) in zip(shown.contexts, shown.written, strict=True):
+    for context, written_context in zip(shown.contexts, shown.written, strict=True):
         if len(spelling) == len(words):
             break
-        lower = [context.focus, *context.before, *context.after]
-        for word, written in zip(lower, [focus, *before, *after], strict=True):
+        lower, written = ([c.focus, *c.before, *c.after] for c in (context, written_context))
+        for word, spelled in zip(lower, written, strict=True):
             if word in words:
-                spelling.setdefault(word, written)
+                spelling.setdefault(word, spelled)
     return spelling
 
 

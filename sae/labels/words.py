@@ -20,7 +20,7 @@ LINE_BREAK, SPACES = "⏎", "␣"
 
 
 class Context(NamedTuple):
-    """An example in words, in lower case."""
+    """An example in words."""
 
     focus: str
     """The word at its position."""
@@ -72,13 +72,21 @@ def example_words(examples: pl.DataFrame, radius: int = 12) -> pl.DataFrame:
 
 def contexts(examples: pl.DataFrame, radius: int = 12) -> list[Context]:
     """The words of EXAMPLES rows in lower case, in their order."""
-    words = example_words(examples, radius).select(
-        pl.col("focus").str.to_lowercase(),
-        pl.col("before", "after").list.eval(pl.element().str.to_lowercase()),
-    )
+    return [in_lower_case(context) for context in written_contexts(examples, radius)]
+
+
+def written_contexts(examples: pl.DataFrame, radius: int = 12) -> list[Context]:
+    """The words of EXAMPLES rows as they are written, in their order."""
+    words = example_words(examples, radius)
+    columns = (words[name].to_list() for name in words.columns)
     image = (examples["modality"] == "image").to_list()
-    columns = (*(words[name].to_list() for name in words.columns), image, examples["language"].to_list())
-    return [Context(*row) for row in zip(*columns, strict=True)]
+    return [Context(*row) for row in zip(*columns, image, examples["language"].to_list(), strict=True)]
+
+
+def in_lower_case(context: Context) -> Context:
+    """The same words in lower case."""
+    focus, before, after, image, language = context
+    return Context(focus.lower(), [w.lower() for w in before], [w.lower() for w in after], image, language)
 
 
 def _count(tokens: pl.DataFrame) -> pl.DataFrame:
