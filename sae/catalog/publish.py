@@ -41,7 +41,7 @@ def build_candidate(
     with store.writing(catalog_path(version)) as building:
         try:
             _write_database(building, tables)
-        except duckdb.IOException as error:
+        except duckdb.Error as error:
             raise AtlasError(f"{catalog_path(version)} cannot be written: {' '.join(str(error).split())}") from error
         finally:
             building.with_name(f"{building.name}.wal").unlink(missing_ok=True)

@@ -128,7 +128,7 @@ def test_a_failed_build_leaves_no_file(store: Store, monkeypatch: pytest.MonkeyP
     before = {path for path in Path(store.root).rglob("*") if "search-" not in str(path)}
     monkeypatch.setattr("sae.catalog.publish.create_view_sql", lambda view: "CREATE VIEW broken")
 
-    with pytest.raises(Exception, match="syntax error"):
+    with pytest.raises(AtlasError, match=r"cannot be written: .*syntax error"):
         candidate(store)
 
     assert {path for path in Path(store.root).rglob("*") if "search-" not in str(path)} == before
