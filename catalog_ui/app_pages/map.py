@@ -7,17 +7,20 @@ import streamlit as st
 from catalog_ui import queries
 from catalog_ui.access import Reader, require_reader
 from catalog_ui.components.dictionaries import choose_dictionary
+from catalog_ui.components.examples import example_passage
 from catalog_ui.components.fact_sheet import Chip, heading
 from catalog_ui.components.feature_map import LABELS_SENT, POINTS_SHOWN, encode_map, feature_map
-from catalog_ui.components.passages import Passage, passages
+from catalog_ui.components.passages import passages
 from catalog_ui.components.records import FEATURE_PAGE
 from catalog_ui.wording import figure, one_in, share
 from sae.identity import feature_id
 
 
 @st.cache_data(max_entries=8, show_spinner="Reading the map")
-def _payload(_reader: Reader, version: str, dictionary_id: str, colour: str, highlight: str) -> tuple[bytes, int, int]:
-    """The encoded map, how many features are on it and how many there are; cached by the catalog's version."""
+def _payload(
+    _reader: Reader, store: str, version: str, dictionary_id: str, colour: str, highlight: str
+) -> tuple[bytes, int, int]:
+    """The encoded map, how many features are on it and how many there are; cached by store and version."""
     points = queries.map_points(_reader.catalog, dictionary_id)
     shown = points if points.height <= POINTS_SHOWN else points.top_k(POINTS_SHOWN, by="density").sort("index")
     clusters = queries.clusters(_reader.catalog, dictionary_id)
@@ -42,13 +45,7 @@ def _feature_card(reader: Reader, selected: str) -> None:
         size="card",
     )
     top = queries.examples(reader.catalog, selected, "top").head(3)
-    passages(
-        [
-            Passage(r["tokens"], r["activations"], value=figure(r["activation"]), meta=[r["language"]])
-            for r in top.to_dicts()
-        ],
-        key="card-examples",
-    )
+    passages([example_passage(reader, example) for example in top.to_dicts()], key="card-examples")
     st.page_link(FEATURE_PAGE, label="Open the feature", icon=":material/arrow_forward:", query_params={"id": selected})
 
 
@@ -100,7 +97,9 @@ with controls[2]:
     )
 
 dictionary_id = dictionary["dictionary_id"]
-payload, shown, on_map = _payload(reader, reader.version, dictionary_id, colour or "cluster", highlight or "")
+payload, shown, on_map = _payload(
+    reader, reader.store, reader.version, dictionary_id, colour or "cluster", highlight or ""
+)
 left, right = st.columns([2.5, 1], gap="medium")
 picked = None
 with left:

@@ -1,13 +1,12 @@
 """SQL: one reading query at a time on the published catalog, with the schema beside it."""
 
-import json
 import time
 
-import polars as pl
 import streamlit as st
 
 from catalog_ui.access import Reader, require_reader, show_error
 from catalog_ui.components.records import Column, records
+from catalog_ui.csv_text import to_csv
 from sae.catalog.schema import TABLES, VIEWS
 from sae.catalog.table import Column as SchemaColumn
 from sae.errors import AtlasError
@@ -103,23 +102,6 @@ def _result() -> None:
         on_click="ignore",
     )
     st.dataframe(frame.head(ROWS_SHOWN), hide_index=True)
-
-
-def to_csv(frame: pl.DataFrame) -> str:
-    """CSV of a result; lists, structs and maps become JSON texts, bytes their hexadecimal digits."""
-    texts = []
-    for name, dtype in frame.schema.items():
-        column = pl.col(name)
-        if dtype.is_nested():
-            values = [None if v is None else _json(v) for v in frame[name].to_list()]
-            texts.append(pl.Series(name, values, dtype=pl.String))
-        elif dtype == pl.Binary:
-            texts.append(column.bin.encode("hex"))
-    return frame.with_columns(texts).write_csv()
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 reader = require_reader()

@@ -8,11 +8,11 @@ import streamlit as st
 
 from catalog_ui import queries
 from catalog_ui.access import Reader
+from catalog_ui.components.examples import example_passage
 from catalog_ui.components.fact_sheet import fact_list
-from catalog_ui.components.passages import Passage, passages
+from catalog_ui.components.passages import passages
 from catalog_ui.components.records import Column, feature_link, records
-from catalog_ui.pictures import picture_uri
-from catalog_ui.wording import figure, when
+from catalog_ui.wording import when
 
 Row = dict[str, Any]
 
@@ -32,21 +32,8 @@ def show_examples(reader: Reader, row: Row) -> None:
         with tab:
             st.caption(note)
             frame = queries.examples(reader.catalog, row["feature_id"], kind)
-            items = [_passage(reader, example) for example in frame.to_dicts()]
+            items = [example_passage(reader, example) for example in frame.to_dicts()]
             passages(items, key=f"examples-{kind}", scale=row["max_activation"] or None)
-
-
-def _passage(reader: Reader, example: Row) -> Passage:
-    meta = [example["language"], example["corpus"], example["topic"], f"document {example['document_id'][:8]}"]
-    if example["bin"] is not None:
-        meta.insert(0, f"bin {example['bin']}")
-    return Passage(
-        tokens=example["tokens"],
-        weights=example["activations"],
-        value=figure(example["activation"]) if example["activation"] else None,
-        meta=[text for text in meta if text],
-        image=picture_uri(reader.store, example["image_path"]) if example["image_path"] else None,
-    )
 
 
 def show_neighbours(reader: Reader, row: Row) -> None:

@@ -38,7 +38,10 @@ export default function (component) {
     for (const text of passage.meta) meta.append(element("span", "", text));
     if (meta.childNodes.length) body.append(meta);
     const line = element("div", "tokens");
+    // Word-level models leave the spaces between words out of their tokens.
+    const apart = data.pick && !passage.tokens.some((token) => /^\s|\s$/.test(token));
     passage.tokens.forEach((token, i) => {
+      if (apart && i) line.append(" ");
       const span = element(data.pick ? "button" : "span", "token", visible(token) || "∅");
       const weight = passage.weights[i] ?? 0;
       span.style.backgroundColor = shade(weight, data.scale, data.signed);

@@ -1,0 +1,48 @@
+"""Queries with values that try to be SQL."""
+
+from collections.abc import Iterator
+
+import pytest
+from catalog_fixture import LARGE
+
+from catalog_ui import queries
+from sae.catalog.query import Catalog, open_catalog
+from sae.storage import Store
+
+INJECTIONS = ("' or 1=1 --", "'; drop table features; --", '"', "%", "\\", "\x00")
+
+
+@pytest.fixture
+def catalog(small_store) -> Iterator[Catalog]:
+    with open_catalog(Store(str(small_store))) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("text", INJECTIONS)
+def test_values_are_never_read_as_sql(catalog, text):
+    assert queries.feature(catalog, f"{text}:1") is None
+    assert queries.summaries(catalog, [text]).is_empty()
+    assert queries.map_points(catalog, text).is_empty()
+    assert queries.examples(catalog, f"{text}:1", "top").is_empty()
+    assert queries.examples(catalog, f"{LARGE}:1", text).is_empty()
+    assert queries.attributions(catalog, text, text).is_empty()
+    assert queries.best_known(catalog, text, 5) == []
+
+
+def test_a_feature_is_one_row_even_where_its_model_has_two_names(catalog):
+    row = queries.feature(catalog, f"{LARGE}:1")
+
+    assert row is not None
+    assert row["model"] == "world-lm"
+    assert queries.dictionaries(catalog).height == 2
+
+
+def test_the_human_label_and_its_origin_are_found(catalog):
+    row = queries.feature(catalog, f"{LARGE}:0")
+    assert row is not None
+
+    origin = queries.label_origin(catalog, row["label_id"])
+
+    assert origin["labeler"] == "human"
+    assert origin["parent_label_id"] == f"label-{LARGE[:4]}-0"
+    assert queries.label_history(catalog, f"{LARGE}:0").height == 3
