@@ -1,7 +1,7 @@
 """Cutting long texts into documents, and counting their words."""
 
-import itertools
 import re
+from collections.abc import Iterator
 
 DOCUMENT_WORDS = 200
 """Longest document made from a longer text, in words and punctuation marks."""
@@ -19,35 +19,42 @@ def count_words(text: str) -> int:
     return len(_WORD.findall(text))
 
 
-def chunk_text(text: str, max_words: int = DOCUMENT_WORDS) -> list[str]:
+def chunk_text(text: str, max_words: int = DOCUMENT_WORDS) -> Iterator[str]:
     """Cut a text into stretches of at most `max_words`, at paragraphs where possible, else at lines or words.
 
-    The stretches hold all of the text in order, but for the blank lines around them.
+    The stretches hold all of the text in order, but for the blank lines around them. They come one by one: of a long
+    text only what is taken is cut.
     """
-    chunks: list[str] = []
-    room = 0
-    for atom in _atoms(text, max_words, 0):
-        words = count_words(atom)
-        if chunks and words <= room:
-            chunks[-1] += atom
-            room -= words
-        else:
-            chunks.append(atom)
-            room = max_words - words
-    trimmed = (_without_blank_lines(chunk) for chunk in chunks)
-    return [chunk for chunk in trimmed if chunk]
+    chunk, room = "", max_words
+    for atom, words in _atoms(text, max_words, 0):
+        if words > room:
+            yield from _trimmed(chunk)
+            chunk, room = "", max_words
+        chunk += atom
+        room -= words
+    yield from _trimmed(chunk)
 
 
-def _atoms(text: str, max_words: int, level: int) -> list[str]:
-    if count_words(text) <= max_words:
-        return [text]
-    ends = [match.end() for match in _BOUNDARIES[level].finditer(text)]
-    cuts = [0, *ends, len(text)]
-    parts = [text[start:end] for start, end in itertools.pairwise(cuts) if end > start]
-    return [atom for part in parts for atom in _atoms(part, max_words, level + 1)]
+def _atoms(text: str, max_words: int, level: int) -> Iterator[tuple[str, int]]:
+    """Pieces that are not cut any further, with their words."""
+    start = 0
+    for match in _BOUNDARIES[level].finditer(text):
+        yield from _fitting(text[start : match.end()], max_words, level)
+        start = match.end()
+    yield from _fitting(text[start:], max_words, level)
 
 
-def _without_blank_lines(text: str) -> str:
+def _fitting(part: str, max_words: int, level: int) -> Iterator[tuple[str, int]]:
+    words = count_words(part)
+    if words <= max_words:
+        yield part, words
+    else:
+        yield from _atoms(part, max_words, level + 1)
+
+
+def _trimmed(text: str) -> Iterator[str]:
+    """The text without blank lines around it; nothing where it has no word."""
     lines = text.rstrip().splitlines()
     first = next((number for number, line in enumerate(lines) if line.strip()), len(lines))
-    return "\n".join(lines[first:])
+    if lines[first:]:
+        yield "\n".join(lines[first:])

@@ -7,6 +7,7 @@ import sys
 import sysconfig
 import tokenize
 from collections.abc import Iterator
+from itertools import islice, zip_longest
 from pathlib import Path
 
 import polars as pl
@@ -76,42 +77,38 @@ def _units(seed: int) -> list[Path | str]:
 
 def _in_rounds(units: list[Path | str]) -> Iterator[tuple[int, Document]]:
     """Unit number and document: some of each unit, then the next ones of each, until none has any left."""
-    waiting: dict[int, list[Document]] = {}
-    for number, unit in enumerate(units):
-        documents = _topic_documents(unit) if isinstance(unit, str) else _module_documents(unit)
-        yield from ((number, document) for document in documents[:_ROUND])
-        if documents[_ROUND:]:
-            waiting[number] = documents[_ROUND:]
+    waiting = [(n, _topic_documents(u) if isinstance(u, str) else _module_documents(u)) for n, u in enumerate(units)]
     while waiting:
-        for number in list(waiting):
-            yield from ((number, document) for document in waiting[number][:_ROUND])
-            waiting[number] = waiting[number][_ROUND:]
-            if not waiting[number]:
-                del waiting[number]
+        unfinished = []
+        for number, documents in waiting:
+            taken = list(islice(documents, _ROUND))
+            yield from ((number, document) for document in taken)
+            if len(taken) == _ROUND:
+                unfinished.append((number, documents))
+        waiting = unfinished
 
 
-def _topic_documents(topic: str) -> list[Document]:
+def _topic_documents(topic: str) -> Iterator[Document]:
     from pydoc_data.topics import topics
 
-    return [Document(text, "en", source=f"topic {topic}", topic="reference") for text in chunk_text(topics[topic])]
+    return (Document(text, "en", source=f"topic {topic}", topic="reference") for text in chunk_text(topics[topic]))
 
 
-def _module_documents(path: Path) -> list[Document]:
-    """Docstrings and source of a module, by turns."""
+def _module_documents(path: Path) -> Iterator[Document]:
+    """Docstrings and source of a module, by turns; it is read when its first document is asked for."""
     parts = path.relative_to(sysconfig.get_path("stdlib")).with_suffix("").parts
     module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
     with tokenize.open(path) as file:
         source = file.read()
-    code = [Document(text, "py", "code", source=module, topic="source") for text in chunk_text(source)]
-    prose = [
+    code = (Document(text, "py", "code", source=module, topic="source") for text in chunk_text(source))
+    prose = (
         Document(text, "en", source=name, topic="docstring")
         for name, docstring in _docstrings(ast.parse(source), module)
         for text in chunk_text(docstring)
         if count_words(text) >= _SHORTEST_DOCSTRING
-    ]
-    both = min(len(code), len(prose))
-    turns = [document for pair in zip(prose, code, strict=False) for document in pair]
-    return turns + prose[both:] + code[both:]
+    )
+    for pair in zip_longest(prose, code):
+        yield from (document for document in pair if document is not None)
 
 
 def _docstrings(node: ast.AST, name: str) -> Iterator[tuple[str, str]]:
