@@ -22,30 +22,35 @@ from catalog_ui.wording import figure, is_feature_id, one_in, share
 
 
 def _choose(reader: Reader) -> dict[str, Any]:
-    """The feature that the address or the box names, or a page that says what to do and ends the run."""
-    named = st.text_input(
+    """The feature that the address names, or the one seen last, or a page that says what to do and ends the run."""
+    named = st.query_params.get("id") or st.session_state.get("feature_seen") or ""
+    text = named.strip() or next(iter(queries.best_known(reader.catalog, None, 1)), "")
+    st.session_state["goto"] = text
+    st.text_input(
         "Feature",
-        key="id",
-        bind="query-params",
+        key="goto",
+        on_change=_go_to_text,
         placeholder="dictionary id:index",
         label_visibility="collapsed",
     )
-    text = (named or "").strip()
-    if not text:
-        first = queries.best_known(reader.catalog, None, 1)
-        if not first:
-            st.info("This catalog holds no live feature.")
-            st.stop()
-        text = first[0]
-        st.caption("No feature is named in the address: this is the best-known one.")
     row = queries.feature(reader.catalog, text) if is_feature_id(text) else None
     if row is None:
+        st.session_state.pop("feature_seen", None)
         st.title("No such feature")
         st.text(f"The catalog has no feature {text!r}.")
         st.markdown("An id reads `<dictionary_id>:<index>`. Find features by words on the Search page.")
         st.page_link("app_pages/search.py", label="Search", icon=":material/search:")
         st.stop()
+    st.session_state["feature_seen"] = row["feature_id"]
     return row
+
+
+def _go_to_text() -> None:
+    _go(st.session_state["goto"])
+
+
+def _go(feature_id: str) -> None:
+    st.query_params["id"] = feature_id
 
 
 def _heading(row: dict[str, Any]) -> None:
@@ -96,10 +101,6 @@ def _previous_and_next(row: dict[str, Any]) -> None:
                 on_click=_go,
                 args=(f"{row['dictionary_id']}:{index}",),
             )
-
-
-def _go(feature_id: str) -> None:
-    st.session_state["id"] = feature_id
 
 
 reader = require_reader()

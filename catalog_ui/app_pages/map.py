@@ -74,7 +74,7 @@ def _dictionary_card(reader: Reader, dictionary: dict[str, Any]) -> None:
 
 
 def _notes(dictionary: dict[str, Any], shown: int, on_map: int) -> str:
-    notes = [f"{on_map:,} live features of {dictionary['d_sae']:,}; near means alike in decoder direction (UMAP)."]
+    notes = [f"{on_map:,} of {dictionary['d_sae']:,} features; near means alike in decoder direction (UMAP)."]
     if shown < on_map:
         notes.append(f"The {shown:,} that fire most often are shown.")
     if shown > LABELS_SENT:

@@ -103,8 +103,25 @@ def test_feature_page_shows_neighbours_logit_weights_and_concepts(open_page):
 def test_feature_page_without_an_id_shows_the_best_known_one(open_page):
     app = open_page("feature")
 
-    assert any("best-known" in caption.value for caption in app.caption)
-    assert components(app, "fact_sheet")[0]["title"]
+    assert components(app, "fact_sheet")[0]["title"] == "Golden Gate Bridge, San Francisco"
+
+
+def test_feature_page_without_an_id_comes_back_to_the_one_seen_last(open_page):
+    app = open_page("feature", id=f"{LARGE}:5")
+
+    app.query_params.clear()
+    app.run()
+
+    assert components(app, "fact_sheet")[0]["title"] == "Los Angeles"
+
+
+def test_an_id_typed_into_the_box_opens_its_feature(open_page):
+    app = open_page("feature", id=f"{LARGE}:5")
+
+    app.text_input(key="goto").set_value(f"{SMALL}:1").run()
+
+    assert app.query_params["id"] == f"{SMALL}:1"
+    assert components(app, "fact_sheet")[0]["title"] == "Alcatraz"
 
 
 def test_feature_page_of_a_dead_feature_without_label_says_both(open_page):
@@ -127,7 +144,7 @@ def test_next_leads_to_the_next_feature(open_page):
 
     app.button(key="step1").click().run()
 
-    assert app.text_input(key="id").value == f"{LARGE}:4"
+    assert app.text_input(key="goto").value == f"{LARGE}:4"
     assert app.query_params["id"] == f"{LARGE}:4"
 
 

@@ -1,0 +1,264 @@
+"""The pages in a real browser: headless Chromium walks from the map to SQL, as a visitor would."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+from catalog_fixture import LARGE, QUESTION, small_frames, small_parquet
+from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webdriver import WebDriver
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
+
+import catalog_ui
+from sae.catalog.publish import build_candidate, publish
+from sae.storage import Store
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1440,1100",
+)
+ROOT = Path(catalog_ui.__file__).parents[1]
+HOSTILE = "<img src=x onerror='window.hacked=1'><script>window.hacked=1</script> **b** $x$"
+PATIENCE = 40
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        not (CHROMIUM and DRIVER),
+        reason="no chromium and chromedriver here: install Debian's chromium and chromium-driver to run this",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The running app, on the small catalog with one label (of feature 1) and one cluster made of markup."""
+    folder = tmp_path_factory.mktemp("app")
+    store = Store(str(folder / "store"))
+    frames = small_frames(store)
+    hostile = pl.when(pl.col("index") == 1).then(pl.lit(HOSTILE)).otherwise(pl.col("label"))
+    frames["labels"] = frames["labels"].with_columns(label=hostile)
+    named = pl.when(pl.col("cluster_id") == 1).then(pl.lit(HOSTILE)).otherwise(pl.col("label"))
+    frames["clusters"] = frames["clusters"].with_columns(label=named)
+    publish(store, build_candidate(store, frames, small_parquet(store), {}))
+    config = folder / "atlas.yaml"
+    config.write_text(
+        "store: store\nmodels: {world-lm: {source: world}}\ncorpora: {world: {source: world}}\n"
+        "sites: [{model: world-lm, hookpoint: layers.3, corpora: [world]}]\n"
+        "dictionaries: {large: {architecture: topk, expansion: 4, k: 8}}\n"
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "catalog_ui" / "app.py"), f"--server.port={port}"]
+    environment = os.environ | {"ATLAS_CONFIG": str(config), "PYTHONPATH": str(ROOT), "HOME": str(folder)}
+    environment.pop("ATLAS_STORE", None)
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            _wait_until_healthy(f"http://localhost:{port}/_stcore/health", server, folder / "log")
+            yield f"http://localhost:{port}"
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[WebDriver]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'profile'}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+def test_walk_from_map_to_sql(browser, address):
+    browser.get(address)
+    _map_shows_points_and_opens_a_feature(browser)
+    _search_finds_a_feature(browser)
+    _feature_shows_examples_and_leads_to_its_neighbours(browser)
+    _attribution_answers_the_question(browser)
+    _sql_reads_and_refuses_to_write(browser)
+    errors = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    assert errors == []
+
+
+def test_deep_links_show_pictures_and_markup_as_text(browser, address):
+    browser.get(f"{address}/feature?id={LARGE}:2")
+    _until(browser, lambda: _inside(browser, ".passage img"))
+    widths = [browser.execute_script("return arguments[0].naturalWidth", p) for p in _inside(browser, ".passage img")]
+    assert all(widths)
+    browser.get(f"{address}/feature?id={LARGE}:1")
+
+    _until(browser, lambda: _texts(browser, "h1.title") == [HOSTILE])
+    _assert_sound(browser)
+
+
+def _map_shows_points_and_opens_a_feature(browser: WebDriver) -> None:
+    canvas = _until(browser, lambda: next(iter(_inside(browser, "canvas")), None))
+    _until(browser, lambda: HOSTILE in _texts(browser, ".name"))
+    _click_a_point(browser, canvas)
+    _until(browser, lambda: _inside(browser, ".passage"))
+    _click(browser, _link(browser, "Open the feature"))
+    _until(browser, lambda: "/feature" in browser.current_url and "id=" in browser.current_url)
+    _until(browser, lambda: _texts(browser, "h1.title"))
+    _assert_sound(browser)
+
+
+def _search_finds_a_feature(browser: WebDriver) -> None:
+    _link(browser, "Search").click()
+    box = _until(
+        browser, lambda: next(iter(browser.find_elements(By.CSS_SELECTOR, "input[aria-label^='Label']")), None)
+    )
+    _until(browser, lambda: len(_inside(browser, "td.feature a")) > 10)
+    box.send_keys("golden gate", Keys.ENTER)
+    _until(browser, lambda: _texts(browser, "td.feature a")[:1] == ["Golden Gate Bridge, San Francisco"])
+    assert "q=golden" in browser.current_url
+    _assert_sound(browser)
+    _click(browser, _inside(browser, "td.feature a")[0])
+    _until(browser, lambda: "/feature" in browser.current_url and _texts(browser, "h1.title"))
+
+
+def _feature_shows_examples_and_leads_to_its_neighbours(browser: WebDriver) -> None:
+    _until(browser, lambda: _texts(browser, "h1.title") == ["Golden Gate Bridge, San Francisco"])
+    _until(browser, lambda: [token for token in _inside(browser, ".token") if token.get_attribute("style")])
+    _assert_sound(browser)
+    _until(browser, lambda: HOSTILE in _texts(browser, "td.feature a"))
+    _click(browser, next(a for a in _inside(browser, "td.feature a") if a.text == HOSTILE))
+    _until(browser, lambda: _texts(browser, "h1.title") == [HOSTILE])
+    assert "%3A1" in browser.current_url or f"{LARGE}:1" in browser.current_url
+    _assert_sound(browser)
+    browser.back()
+    _until(browser, lambda: _texts(browser, "h1.title") == ["Golden Gate Bridge, San Francisco"])
+
+
+def _attribution_answers_the_question(browser: WebDriver) -> None:
+    _link(browser, "Attribution").click()
+    _until(browser, lambda: _texts(browser, "h1.title") == [QUESTION])
+    assert "right" in _texts(browser, ".chip")
+    assert len(_inside(browser, "tbody tr")) == 5
+    _click(browser, next(token for token in _inside(browser, "button.token") if token.text == "Kobe"))
+    _until(browser, lambda: len(_inside(browser, "tbody tr")) == 2)
+    assert _texts(browser, "td.feature a") == ["Kobe Bryant", "Lakers"]
+    _assert_sound(browser)
+
+
+def _sql_reads_and_refuses_to_write(browser: WebDriver) -> None:
+    _link(browser, "SQL").click()
+    editor = _until(browser, lambda: next(iter(browser.find_elements(By.TAG_NAME, "textarea")), None))
+    for query, shown in (
+        ("select count(*) from features", "[data-testid=stDataFrame] canvas"),
+        ("drop table features", "[data-testid=stText]"),
+    ):
+        editor.send_keys(Keys.CONTROL, "a")
+        editor.send_keys(query)
+        editor.send_keys(Keys.CONTROL, Keys.ENTER)
+        _until(browser, lambda shown=shown: browser.find_elements(By.CSS_SELECTOR, shown))
+    _until(browser, lambda: "Only reading is allowed" in browser.find_element(By.TAG_NAME, "body").text)
+    _assert_sound(browser)
+
+
+def _click_a_point(browser: WebDriver, canvas: WebElement) -> None:
+    """Move over the map until a point answers with its name, and click there."""
+    place = browser.execute_script(
+        """
+        const canvas = arguments[0], box = canvas.getBoundingClientRect();
+        const tip = canvas.parentElement.querySelector('.tip');
+        for (let x = 5; x < box.width; x += 6) for (let y = 5; y < box.height; y += 6) {
+          canvas.dispatchEvent(new PointerEvent('pointermove', {clientX: box.left + x, clientY: box.top + y}));
+          if (tip.style.display === 'block') return [x - box.width / 2, y - box.height / 2];
+        }
+        """,
+        canvas,
+    )
+    assert place, "no point of the map answers"
+    ActionChains(browser).move_to_element_with_offset(canvas, round(place[0]), round(place[1])).click().perform()
+
+
+def _click(browser: WebDriver, element: WebElement) -> None:
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+    element.click()
+
+
+def _inside(browser: WebDriver, selector: str) -> list[WebElement]:
+    """Elements inside the components, each of which has a shadow root."""
+    return browser.execute_script(
+        "return [...document.querySelectorAll('[data-testid=stBidiComponentIsolated]')]"
+        ".flatMap(host => [...(host.shadowRoot?.querySelectorAll(arguments[0]) ?? [])])",
+        selector,
+    )
+
+
+def _texts(browser: WebDriver, selector: str) -> list[str]:
+    return browser.execute_script("return arguments[0].map(e => e.textContent)", _inside(browser, selector))
+
+
+def _link(browser: WebDriver, text: str) -> WebElement:
+    """A link by its last line: the name of its icon stands before it."""
+    return _until(
+        browser,
+        lambda: next((a for a in browser.find_elements(By.TAG_NAME, "a") if a.text.split("\n")[-1] == text), None),
+    )
+
+
+def _until(browser: WebDriver, found: Callable[[], object]) -> WebElement:
+    """Wait for something to be there; stale elements are looked up again."""
+
+    def look(_: WebDriver) -> object:
+        _assert_no_exception(browser)
+        return found()
+
+    wait = WebDriverWait(browser, PATIENCE, 0.1, ignored_exceptions=[StaleElementReferenceException])
+    return wait.until(look)  # pyright: ignore[reportReturnType]
+
+
+def _assert_sound(browser: WebDriver) -> None:
+    """No exception box, nothing of the hostile markup run or drawn."""
+    _assert_no_exception(browser)
+    assert browser.execute_script("return window.hacked") is None
+    assert not list(browser.find_elements(By.CSS_SELECTOR, "img[src='x'], img[onerror]"))
+    assert not _inside(browser, "img[src='x'], script, td b, td strong")
+
+
+def _assert_no_exception(browser: WebDriver) -> None:
+    boxes = browser.find_elements(By.CSS_SELECTOR, "[data-testid=stException]")
+    assert not boxes, boxes[0].text
+
+
+def _wait_until_healthy(url: str, server: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        assert server.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError(f"the app did not start: {log.read_text()}")
