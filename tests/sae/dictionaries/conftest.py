@@ -18,8 +18,9 @@ from sae.models.subject import Subject, freeze
 MakeDictionary = Callable[..., Dictionary]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
+    # Steps this small lose more to waiting threads than they gain, above all on a busy machine.
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -32,7 +32,11 @@ def test_a_dictionary_comes_back_bit_for_bit(
 
     for part in ("W_enc", "b_enc", "W_dec", "b_dec", "threshold"):
         before_part, after_part = getattr(saved, part), getattr(opened, part)
-        assert (before_part is None and after_part is None) or torch.equal(before_part, after_part)
+        if before_part is None:
+            assert after_part is None
+        else:
+            assert after_part is not None
+            assert torch.equal(before_part, after_part)
     assert (opened.form, opened.k, opened.apply_b_dec_to_input) == (form, saved.k, before)
     assert dictionary_id(opened) == name == dictionary_id(saved)
 

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def documents(subject: Subject) -> list[Encoded]:
 
 
 def by_hand(subject: Subject, texts: list[Encoded], replaced: dict[int, torch.Tensor]) -> float:
-    module = subject.module
+    module: Any = subject.module
     losses = []
     for text in texts:
         for read, predicted in zip(text.token_ids[:-1], text.token_ids[1:], strict=True):
