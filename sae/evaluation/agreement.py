@@ -29,7 +29,7 @@ def attribution_agreement(
     dictionary: Dictionary,
     prompts: Sequence[Asked],
     seed: int,
-    max_ablated: int = 100,
+    max_ablated: int = 50,
     massive_norm: float = math.inf,
 ) -> Measure:
     """`attribution_ablation_spearman`: mean over prompts of Spearman's correlation over the ablated features.

@@ -1,13 +1,17 @@
 """Does one feature stand for a concept? Chosen on one half of the held-out documents, scored on the other.
 
-For concept c and feature i, with "fires" meaning an activation above 0:
+For concept c and feature i, which fires where its activation is above a threshold:
     TP = mentions of c with a firing of i anywhere inside       FN = the other mentions of c
     FP = positions at which i fires in documents that do not name c
     precision = TP / (TP + FP), recall = TP / (TP + FN), F1 their harmonic mean; 0 where a denominator is 0.
 A false firing counts once a position, a mention once whatever its length: the strict reading. Firings outside the
-mentions of documents that name c count for nothing (see `truth`). The feature is the one of highest F1 over all slices
-on the choosing half (the lowest index among equals); every slice is then scored with that feature: the mentions
-that lie in the slice, and the false firings at the slice's own positions.
+mentions of documents that name c count for nothing (see `truth`).
+
+Feature and threshold are the pair of highest F1 over all slices on the choosing half (the lowest threshold, then the
+lowest index among equals). Thresholds are tried at `LEVELS` of the feature's maximum there: weak activations say less
+than strong ones (Scaling Monosemanticity, "Assessing Feature Interpretability", rates specificity by activation level),
+so what stands for a concept is a feature at a strength. Every slice is then scored with that pair: the mentions that
+lie in the slice, and the false firings at the slice's own positions.
 """
 
 from collections.abc import Sequence
@@ -24,6 +28,8 @@ from sae.evaluation.truth import ALL, Truth, build_truth
 from sae.features.codes import code_blocks
 from sae.identity import feature_id
 
+LEVELS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""Thresholds that are tried, as shares of a feature's maximal activation on the choosing half."""
 CONCEPT_SCORES = pl.Schema(
     {
         "concept_id": pl.String,
@@ -63,6 +69,16 @@ class Counts:
         return _ratio(2 * self.hits, self.hits + self.false + self.mentions[:, None])
 
 
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What stands for each of C concepts."""
+
+    features: np.ndarray
+    """int64 [C]; −1 for concepts that the choosing half does not mention."""
+    thresholds: np.ndarray
+    """float64 [C]: the feature fires where its activation is above it."""
+
+
 def evaluate_concepts(
     dictionary: Dictionary,
     dictionary_id: str,
@@ -70,32 +86,39 @@ def evaluate_concepts(
     shards: Sequence[ActivationShard],
     seed: int,
     names: pl.DataFrame | None = None,
+    levels: Sequence[float] = LEVELS,
 ) -> pl.DataFrame:
     """`concept_scores` over held-out shards and the DOCUMENTS that they were read from.
 
-    `seed` splits the documents, `names` (schema `truth.NAMES`) says in which language a concept is called what.
+    `seed` splits the documents, `names` (schema `truth.NAMES`) says in which language a concept is called what;
+    `levels=(0,)` lets every activation above 0 count.
     """
     truth = build_truth(documents, pl.concat([shard.tokens for shard in shards]), seed, names)
     codes = vstack([block.codes for block in code_blocks(shards, dictionary, reach=0)], format="csr")
-    return score_concepts(truth, csr_array(codes), dictionary_id)
+    return score_concepts(truth, csr_array(codes), dictionary_id, levels)
 
 
-def score_concepts(truth: Truth, codes: csr_array, dictionary_id: str) -> pl.DataFrame:
+def score_concepts(
+    truth: Truth, codes: csr_array, dictionary_id: str, levels: Sequence[float] = LEVELS
+) -> pl.DataFrame:
     """`concept_scores`: for every concept with mentions in both halves, a row for each slice that has mentions.
 
     `codes` float [n, F] are the sparse activations of the truth's rows; `n` of a row counts its mentions.
     """
-    active = _active(truth, codes)
-    chosen = choose_features(truth, active)
-    kept = np.flatnonzero(chosen >= 0)
-    columns = csr_array(active[:, chosen[kept]])
+    n_rows = len(codes.indptr) - 1
+    if n_rows != len(truth.readable):
+        raise AtlasError(f"{n_rows} rows of activations for {len(truth.readable)} tokens: they must match.")
+    codes = _kept(codes, truth.readable)
+    choice = choose_features(truth, codes, levels)
+    kept = np.flatnonzero(choice.features >= 0)
+    columns = _above(csr_array(codes[:, choice.features[kept]]), choice.thresholds[kept])
     rows = []
     for name in [ALL, *sorted(set(truth.mention_slice.tolist()))]:
         counts = count(truth, columns, choosing=False, part=name)
         precision, recall, f1 = counts.precision, counts.recall, counts.f1
         for column, concept in enumerate(kept):
             if counts.mentions[concept]:
-                index = int(chosen[concept])
+                index = int(choice.features[concept])
                 rows.append(
                     {
                         "concept_id": truth.concepts[concept],
@@ -112,13 +135,20 @@ def score_concepts(truth: Truth, codes: csr_array, dictionary_id: str) -> pl.Dat
     return pl.DataFrame(rows, schema=CONCEPT_SCORES).sort("index", "concept_id", "slice")
 
 
-def choose_features(truth: Truth, active: csr_array) -> np.ndarray:
-    """int64 [C]: the feature of highest F1 on the choosing half; −1 for concepts that it does not mention.
-
-    `active` is bool [n, F].
-    """
-    counts = count(truth, active, choosing=True, part=ALL)
-    return np.where(counts.mentions > 0, counts.f1.argmax(axis=1), -1)
+def choose_features(truth: Truth, codes: csr_array, levels: Sequence[float] = LEVELS) -> Choice:
+    """The feature and threshold of highest F1 on the choosing half for each concept. `codes` float [n, F]."""
+    maximum = _kept(codes, truth.choosing[truth.row_document]).max(axis=0).toarray().ravel()
+    best = np.full(len(truth.concepts), -1.0)
+    features, thresholds = np.full(len(best), -1, dtype=np.int64), np.zeros(len(best))
+    for level in sorted(levels):
+        counts = count(truth, _above(codes, level * maximum), choosing=True, part=ALL)
+        f1 = counts.f1
+        leading = f1.argmax(axis=1)
+        reached = f1[np.arange(len(best)), leading]
+        better = (reached > best) & (counts.mentions > 0)
+        best[better], features[better] = reached[better], leading[better]
+        thresholds[better] = (level * maximum)[leading[better]]
+    return Choice(features, thresholds)
 
 
 def count(truth: Truth, active: csr_array, choosing: bool, part: str) -> Counts:
@@ -142,15 +172,21 @@ def count(truth: Truth, active: csr_array, choosing: bool, part: str) -> Counts:
     )
 
 
-def _active(truth: Truth, codes: csr_array) -> csr_array:
-    """bool [n, F]: the firings at readable rows."""
-    n_rows = len(codes.indptr) - 1
-    if n_rows != len(truth.readable):
-        raise AtlasError(f"{n_rows} rows of activations for {len(truth.readable)} tokens: they must match.")
-    fires = (codes.data > 0) & np.repeat(truth.readable, np.diff(codes.indptr))
-    active = csr_array((fires, codes.indices, codes.indptr), shape=codes.shape, copy=True)
-    active.eliminate_zeros()
-    return active
+def _kept(codes: csr_array, rows: np.ndarray) -> csr_array:
+    """The codes at some rows, bool [n], and nothing at the others."""
+    return _nonzero(codes.data * np.repeat(rows, np.diff(codes.indptr)), codes)
+
+
+def _above(codes: csr_array, thresholds: np.ndarray) -> csr_array:
+    """bool [n, F]: where the codes exceed their feature's threshold [F]."""
+    return _nonzero(codes.data > thresholds[codes.indices], codes)
+
+
+def _nonzero(values: np.ndarray, codes: csr_array) -> csr_array:
+    """Other values at the entries of `codes`, without those that are zero."""
+    kept = csr_array((values, codes.indices, codes.indptr), shape=codes.shape, copy=True)
+    kept.eliminate_zeros()
+    return kept
 
 
 def _sum_rows(active: csr_array, groups: np.ndarray, n_groups: int) -> csr_array:

@@ -17,7 +17,8 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
     centre = share + _Z**2 / (2 * n)
     spread = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
     scale = 1 + _Z**2 / n
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+    low, high = (centre - spread) / scale, (centre + spread) / scale
+    return 0.0 if successes == 0 else low, 1.0 if successes == n else high  # exact, where rounding would blur it
 
 
 def bootstrap_mean(values: np.ndarray, seed: int, draws: int = 2000) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """Do features of things that belong together lie close together? Precision of decoder neighbours over chance.
 
-Scaling Monosemanticity, "Feature neighborhoods", looks at them; here the groups are known.
+Scaling Monosemanticity, "Exploring Feature Neighborhoods", looks at them; here the groups are known.
 """
 
 from collections.abc import Mapping

@@ -48,11 +48,13 @@ def feature_measures(
     seed: int,
     massive_norm: float = math.inf,
 ) -> list[Measure]:
-    """Concept summaries, `neighbors_state_lift`, `neighbors_city_lift` and `attribution_ablation_spearman`."""
+    """Concept summaries, `neighbors_state_lift`, `neighbors_city_lift` and `attribution_ablation_spearman`.
+
+    The last is over `N_PROMPTS` composed held-out questions drawn by the seed: the right answer's logit minus that of
+    another answer to the same relation, as Sacramento minus Albany.
+    """
     facts = load_facts()
-    asked = questions(seed, "composed")
-    sample = Random(seed).sample(asked, min(N_PROMPTS, len(asked)))
-    prompts = [Asked(_encode(subject, question), _answer(subject, question)) for question in sample]
+    prompts = _prompts(subject, seed)
     return [
         *concept_summaries(concept_scores, concepts(), seed),
         *(
@@ -83,6 +85,18 @@ def place_groups(facts: Facts, place: str) -> dict[str, str]:
         if where is not None:
             groups[entity.concept_id] = where
     return groups
+
+
+def _prompts(subject: Subject, seed: int) -> list[Asked]:
+    asked, rng = questions(seed, "composed"), Random(seed)
+    prompts = []
+    for question in rng.sample(asked, min(N_PROMPTS, len(asked))):
+        alike = {q.answer for q in asked if (q.place, q.relation) == (question.place, question.relation)}
+        others = sorted(alike - {question.answer})
+        # A relation of which the seed holds out a single answer is asked against the mean logit.
+        baseline = subject.codec.first_token(rng.choice(others)) if others else None
+        prompts.append(Asked(_encode(subject, question), _answer(subject, question), baseline))
+    return prompts
 
 
 def _encode(subject: Subject, question: Question) -> Encoded:
