@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from sae.labels.log_odds import Corpus
-from sae.labels.rule import LANGUAGES, PICTURE, SEPARATOR
+from sae.labels.rule import LANGUAGES, PICTURE, SEPARATOR, parse_rule
 from sae.labels.words import Context
 
 _LONGEST_WORD = 40
@@ -196,9 +196,8 @@ def _spelling(shown: Shown, words: set[str]) -> dict[str, str]:
 def _shown_word(word: str) -> str:
     """A word as a part of a label: quoted where it would read as something else."""
     word = _shortened(word)
-    plain = any(letter.isalnum() for letter in word) and SEPARATOR.strip() not in word
-    taken = word.lower() == PICTURE or word.lower().startswith(("after ", "near ", "in "))
-    return word if plain and not taken else f"“{word.replace(SEPARATOR.strip(), '')}”"
+    plain = any(letter.isalnum() for letter in word) and parse_rule(word).phrases == {word.lower()}
+    return word if plain else f"“{word.replace(SEPARATOR.strip(), '').replace('”', '')}”"
 
 
 def _shortened(word: str) -> str:
