@@ -53,19 +53,16 @@ class WorldCodec:
             raise AtlasError(f"This model sees pictures of {SIDE} × {SIDE} pixels in 8-bit RGB, not {image.shape}.")
         words = modality_of_text(modality)
         tokens, spans = [BOS], [(0, 0)]
-        modalities: list[Modality] = [words]
         for token, start in self._split(text):
             copies = PATCHES if token == IMAGE_MARK else 1
             tokens += [token] * copies
             spans += [(start, start + len(token))] * copies
-            seen: Modality = "image" if token == IMAGE_MARK else words
-            modalities += [seen for _ in range(copies)]
         return Encoded(
             token_ids=np.array([self.ids[token] for token in tokens], dtype=np.int64),
             tokens=tokens,
             spans=np.array(spans, dtype=np.int32),
             special=np.arange(len(tokens)) == 0,
-            modalities=modalities,
+            modalities=["image" if token == IMAGE_MARK else words for token in tokens],
             image=image,
         )
 

@@ -27,7 +27,7 @@ from sae.world.text import (
 
 MIXTURE = {"one_hop": 0.34, "composed": 0.30, "picture": 0.26, "code": 0.06, "alias": 0.04}
 _LOCATED = 0.25
-_PICTURE_ONE_HOP = 0.55
+_PICTURE_ONE_HOP = 0.5
 _APPOSITION = {"text": 0.3, "picture": 0.5}
 _ALIAS = {"landmark": 0.8}
 _ALIAS_ELSE = 0.5

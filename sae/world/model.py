@@ -71,12 +71,17 @@ class WorldLM(nn.Module):
         """
         return WorldLMOutput(self.readout(self.residual(input_ids, images)))
 
-    def residual(self, input_ids: Tensor, images: Tensor | None = None) -> Tensor:
-        """The residual stream after the last application, [b, t, d]."""
+    def residual(self, input_ids: Tensor, images: Tensor | None = None, documents: Tensor | None = None) -> Tensor:
+        """The residual stream after the last application, [b, t, d].
+
+        `documents` int [b, t] numbers the documents that share a row, which then see nothing of one another. Rotary
+        positions are relative, so that a document reads the same wherever it stands in a row.
+        """
         stream = self._embed(input_ids, images)
         rotation = _rotation(input_ids.shape[1], self.config, stream)
+        mask = None if documents is None else _block_mask(documents)
         for index, layer in enumerate(self.layers.values()):
-            stream = layer(self.blocks[index % self.config.n_blocks](stream, rotation))
+            stream = layer(self.blocks[index % self.config.n_blocks](stream, rotation, mask))
         return stream
 
     def readout(self, stream: Tensor) -> Tensor:
@@ -136,16 +141,21 @@ class _Block(nn.Module):
         self.mlp_in = _linear(d, 4 * d, generator)
         self.mlp_out = _linear(4 * d, d, generator, 0.5 / math.sqrt(n_layers))
 
-    def forward(self, stream: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-        stream = stream + self._attend(self.attention_norm(stream), rotation)
+    def forward(self, stream: Tensor, rotation: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
+        stream = stream + self._attend(self.attention_norm(stream), rotation, mask)
         return stream + self.mlp_out(F.gelu(self.mlp_in(self.mlp_norm(stream))))
 
-    def _attend(self, x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+    def _attend(self, x: Tensor, rotation: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
         batch, length, d = x.shape
         heads = [f(x).view(batch, length, self.n_heads, -1).transpose(1, 2) for f in (self.query, self.key, self.value)]
         query, key, value = _rotate(heads[0], rotation), _rotate(heads[1], rotation), heads[2]
-        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=mask is None)
         return self.attention_out(mixed.transpose(1, 2).reshape(batch, length, d))
+
+
+def _block_mask(documents: Tensor) -> Tensor:
+    causal = torch.ones(documents.shape[1], documents.shape[1], dtype=torch.bool, device=documents.device).tril()
+    return ((documents[:, :, None] == documents[:, None, :]) & causal).unsqueeze(1)
 
 
 def _rotation(length: int, config: WorldLMConfig, like: Tensor) -> tuple[Tensor, Tensor]:

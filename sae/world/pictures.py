@@ -1,6 +1,6 @@
 """Pictures of the landmarks: eight kinds drawn from parameters, seen from a little elsewhere in other light each time.
 
-A view is a 24 × 24 crop of a 32 × 32 canvas: shifted, brighter or darker, with noise.
+A view is a 24 × 24 crop of a 28 × 28 canvas: shifted, brighter or darker, with noise.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 SIDE = 24
-_CANVAS = 32
+_CANVAS = 28
 _NOISE = 0.04
 _GROUND = (0.35, 0.38, 0.33)
 

@@ -13,7 +13,8 @@ from sae.world.documents import draw_document
 from sae.world.loading import load_world_lm, save_world, world_subject
 from sae.world.model import WorldLM, WorldLMConfig
 from sae.world.split import branch_rng, make_world
-from sae.world.training import make_batch, train_world_lm
+from sae.world.text import render
+from sae.world.training import ROW, make_batch, train_world_lm
 
 CODEC = build_codec()
 PICTURE = np.full((24, 24, 3), 128, np.uint8)
@@ -61,15 +62,32 @@ def test_missing_pictures_are_refused(model: WorldLM):
         model(torch.tensor([[1, 2, 2, 2, 2]]))
 
 
-def test_batches_weigh_answers_and_never_pictures_or_padding():
+def test_packed_batches_hold_every_document_and_weigh_answers():
     world, rng = make_world(1), branch_rng(1, "training")
     documents = [draw_document(world, rng) for _ in range(64)]
     batch = make_batch(documents, CODEC, np.random.default_rng(0))
+    assert batch.input_ids.shape[1] == ROW
     assert batch.images is not None
     assert batch.images.shape == (sum(d.picture is not None for d in documents), 3, 24, 24)
+    for number, document in enumerate(documents):
+        here = batch.documents == number
+        ids = CODEC.encode(
+            render(document.pieces, document.language)[0], PICTURE if document.picture else None
+        ).token_ids
+        assert batch.input_ids[here].tolist() == ids.tolist()
+        assert batch.weights[here].max() == 1
     assert (batch.weights[batch.input_ids == CODEC.image_id] == 0).all()
-    assert (batch.weights[batch.input_ids == CODEC.pad_id] == 0).all()
-    assert (batch.weights.max(dim=1).values == 1).all()
+    assert (batch.weights[batch.documents == -1] == 0).all()
+
+
+def test_a_document_reads_the_same_packed_and_alone(model: WorldLM):
+    first = CODEC.encode("Fact: The capital of California is").token_ids
+    second = CODEC.encode("Dato: la capital de Texas es Austin.").token_ids
+    packed = torch.tensor(np.concatenate([first, second]))[None]
+    numbers = torch.tensor([0] * len(first) + [1] * len(second))[None]
+    together = model.residual(packed, documents=numbers)[0]
+    alone = model.residual(torch.tensor(second)[None])[0]
+    torch.testing.assert_close(together[len(first) :], alone, atol=1e-4, rtol=1e-4)
 
 
 def test_training_is_decided_by_the_seed_and_counts_its_steps(trained: WorldLM):
