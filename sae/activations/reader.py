@@ -13,7 +13,7 @@ ShardOpener = Callable[[], ActivationShard]
 """Opens one shard (memory-mapped) when it is needed."""
 
 _CHUNK_ROWS = 1_024
-_BUFFER_BYTES = 512 * 2**20
+_BUFFER_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ShuffledReader:
 
     Each epoch permutes chunks of 1,024 neighbouring rows over all shards, reads as many as the buffer holds and
     permutes the rows inside it; a set that fits into the buffer is read from disk once and permuted as a whole. Memory:
-    the buffer and one byte a token of the set.
+    twice the buffer (the next one fills while the last is given out) and one byte a token of the set.
     """
 
     def __init__(

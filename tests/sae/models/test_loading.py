@@ -8,9 +8,10 @@ from tiny_models import D_MODEL, N_LAYERS, SENTENCES, tiny_model, tiny_subject, 
 
 from sae.config import ModelConfig
 from sae.errors import AtlasError
+from sae.models.hookpoints import list_hookpoints
 from sae.models.loading import load_subject, materialise_model, materialise_transformers
 from sae.models.sources import find_package_file, load_source
-from sae.models.subject import Subject, collate, logits
+from sae.models.subject import Subject, collate, logits, unembedding
 
 
 def test_a_subject_describes_itself(subject: Subject):
@@ -109,3 +110,22 @@ def test_cuda_is_wanted_only_where_it_is(tmp_path: Path):
     with pytest.raises(AtlasError, match="no CUDA device"):
         load_subject(tmp_path / "model", "m", "cuda")
     assert load_subject(tmp_path / "model", "m", "auto").device.type == "cpu"
+
+
+def test_the_demo_world_is_trained_and_opened_again(tmp_path: Path):
+    steps: list[tuple[int, int]] = []
+
+    trained = materialise_model(
+        ModelConfig(source="world", steps=2, device="cpu"),
+        "world-lm",
+        0,
+        tmp_path,
+        tmp_path / "m",
+        lambda *step: steps.append(step),
+    )
+
+    opened = load_subject(tmp_path / "m", "again", "cpu")
+    assert steps == [(1, 2), (2, 2)]
+    assert (opened.model_id, opened.name, trained.name) == (trained.model_id, "again", "world-lm")
+    assert unembedding(opened).shape == (opened.codec.vocabulary_size, opened.d_model)
+    assert list(list_hookpoints(opened))[:6] == [f"layers.{n}" for n in range(1, 7)]
