@@ -217,7 +217,7 @@ def concepts_of(catalog: Catalog, feature_id: str) -> pl.DataFrame:
         """
         select c.name, c.kind, s.slice, s.precision, s.recall, s.f1, s.n
         from concept_scores s join concepts c using (concept_id)
-        where s.feature_id = ? order by c.name, s.slice
+        where s.feature_id = ? order by c.name, (s.slice <> 'all'), s.slice
         """,
         [feature_id],
     )
@@ -251,12 +251,12 @@ def attribution_runs(catalog: Catalog, prompt_id: str) -> pl.DataFrame:
 
 
 def attributions(catalog: Catalog, prompt_id: str, dictionary_id: str) -> pl.DataFrame:
-    """Features on the way to an answer, by position, strongest first, with their labels."""
+    """Features on the way to an answer, the strongest for or against it first, with their labels."""
     return catalog.sql(
         """
         select a.feature_id, a.position, a.token, a.activation, a.attribution, a.ablation_effect, a.rank, l.label
         from attributions a left join current_labels l using (feature_id)
-        where a.prompt_id = ? and a.dictionary_id = ? order by a.rank
+        where a.prompt_id = ? and a.dictionary_id = ? order by abs(a.attribution) desc, a.rank
         """,
         [prompt_id, dictionary_id],
     )

@@ -121,5 +121,5 @@ st.subheader("Features on the way")
 rows = [{**row, "feature": feature_link(row["feature_id"], row["label"])} for row in shown.head(ROWS_SHOWN).to_dicts()]
 records(rows, COLUMNS, key="attributions", empty="No feature is at work at this position.")
 if shown.height > ROWS_SHOWN:
-    st.caption(f"The strongest {ROWS_SHOWN} of {shown.height} by rank.")
+    st.caption(f"The strongest {ROWS_SHOWN} of {shown.height}, by the size of their attribution.")
 _scatter(frame)

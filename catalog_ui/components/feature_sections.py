@@ -111,10 +111,11 @@ def show_origin(reader: Reader, row: Row) -> None:
 def show_concepts(reader: Reader, row: Row) -> None:
     """Precision, recall and F1 against known concepts, by slice."""
     st.subheader("Concepts")
-    rows = [
-        {**r, "concept": f"{r['name']} ({r['kind']})"}
-        for r in queries.concepts_of(reader.catalog, row["feature_id"]).to_dicts()
-    ]
+    rows = queries.concepts_of(reader.catalog, row["feature_id"]).to_dicts()
+    for above, below in zip([None, *rows], rows, strict=False):
+        # A concept's name stands once, above its slices.
+        repeated = above is not None and above["name"] == below["name"]
+        below["concept"] = "" if repeated else f"{below['name']} ({below['kind']})"
     columns = [
         Column("concept", "Concept"),
         Column("slice", "Slice", "quiet"),

@@ -2,6 +2,7 @@
 
 import json
 import struct
+from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
@@ -35,7 +36,7 @@ def decode(payload: bytes) -> tuple[dict, dict[str, np.ndarray]]:
     return header, arrays
 
 
-def points(xy: np.ndarray, labels: list[str | None] | None = None, cluster: int = -1) -> pl.DataFrame:
+def points(xy: np.ndarray, labels: Sequence[str | None] | None = None, cluster: int = -1) -> pl.DataFrame:
     n = len(xy)
     return pl.DataFrame(
         {
@@ -44,7 +45,7 @@ def points(xy: np.ndarray, labels: list[str | None] | None = None, cluster: int 
             "y": xy[:, 1],
             "cluster_id": np.full(n, cluster, dtype=np.int32),
             "density": np.linspace(0.001, 0.1, n),
-            "label": pl.Series(labels or [None] * n, dtype=pl.String),
+            "label": pl.Series(list(labels or [None] * n), dtype=pl.String),
         }
     )
 
