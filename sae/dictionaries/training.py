@@ -1,7 +1,8 @@
 """One training loop for every architecture."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 
@@ -20,6 +21,9 @@ _GRADIENT_NORM = 1.0
 _EXPLODED = 100.0
 """Reconstructions this many times worse than the batch's mean end the run."""
 _HISTORY_POINTS = 200
+_ONE_THREAD_PRODUCTS = 10**9
+"""Multiplications of a step's encoder below which one thread is used: waking a second one costs more than it does, and
+on a busy machine twenty times more."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +87,14 @@ def train(
 
     history: list[TrainingPoint] = []
     every = max(1, steps // _HISTORY_POINTS)
-    for step, batch in enumerate(chain([first], source)):
-        point = run.advance(step, scale * batch.to(device))
-        if step % every == 0 or step == steps - 1:
-            history.append(point)
-        on_step(min(point.tokens, recipe.tokens), recipe.tokens)
-        if step == steps - 1:
-            return TrainedSAE(fold_scale(run.sae.dictionary(), scale).to("cpu"), history)
+    with _threads(recipe.batch * d_in * recipe.d_sae(d_in)):
+        for step, batch in enumerate(chain([first], source)):
+            point = run.advance(step, scale * batch.to(device))
+            if step % every == 0 or step == steps - 1:
+                history.append(point)
+            on_step(min(point.tokens, recipe.tokens), recipe.tokens)
+            if step == steps - 1:
+                return TrainedSAE(fold_scale(run.sae.dictionary(), scale).to("cpu"), history)
     raise AtlasError(f"The activations ran out after {run.tokens} of the {recipe.tokens} tokens to train on.")
 
 
@@ -136,6 +141,16 @@ class _Run:
             learning_rate=rate,
             gradient_norm=float(gradient_norm),
         )
+
+
+@contextmanager
+def _threads(products: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if products < _ONE_THREAD_PRODUCTS else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def schedule(step: int, steps: int, warmup: float, decay: float) -> float:
