@@ -5,13 +5,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from sae.corpora.documents import IMAGE_MARK
 from sae.errors import AtlasError
 from sae.models.encoding import Encoded, Modality
 from sae.world.code import code_tokens
 from sae.world.facts import load_facts
 from sae.world.phrases import phrase_tokens
 from sae.world.pictures import SIDE
-from sae.world.text import IMAGE_MARK, gap_between, is_wide
+from sae.world.text import gap_between, is_wide
 
 PATCHES = 4
 PAD, BOS = "<pad>", "<bos>"

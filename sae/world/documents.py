@@ -6,13 +6,12 @@ from random import Random
 import numpy as np
 import polars as pl
 
-from sae.identity import bytes_id, content_id
+from sae.corpora.documents import DOCUMENTS, IMAGE_MARK, document_id
 from sae.world.code import draw_program, program_pieces
-from sae.world.facts import LANGUAGES, Question
+from sae.world.facts import LANGUAGES, Fact
 from sae.world.pictures import APPEARANCES, draw_view, to_png
 from sae.world.split import World, branch_rng, branch_seed, make_world
 from sae.world.text import (
-    IMAGE_MARK,
     Piece,
     Subject,
     alias_apposition,
@@ -31,22 +30,6 @@ _PICTURE_ONE_HOP = 0.5
 _APPOSITION = {"text": 0.3, "picture": 0.5}
 _ALIAS = {"landmark": 0.8}
 _ALIAS_ELSE = 0.5
-
-DOCUMENT_SCHEMA = pl.Schema(
-    {
-        "document_id": pl.String(),
-        "corpus": pl.String(),
-        "shard": pl.String(),
-        "language": pl.String(),
-        "modality": pl.String(),
-        "text": pl.String(),
-        "image": pl.Binary(),
-        "source": pl.String(),
-        "topic": pl.String(),
-        "split": pl.String(),
-        "mentions": pl.List(pl.Struct({"concept_id": pl.String(), "start": pl.Int32(), "end": pl.Int32()})),
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -76,11 +59,11 @@ def draw_document(world: World, rng: Random) -> Document:
         name = rng.choice(tuple(APPEARANCES))
         subject = picture_subject(world, name, language, rng)
         pool = world.one_hop if rng.random() < _PICTURE_ONE_HOP else world.composed
-        question = _draw_question([q for q in pool if q.subject == name], rng)
-        return Document(_sentence(world, question, language, subject, rng), language, topic, name)
-    question = _draw_question(world.one_hop if topic == "one_hop" else world.composed, rng)
-    subject = named_subject(world, question.subject, language, rng)
-    return Document(_sentence(world, question, language, subject, rng), language, topic)
+        fact = _draw_fact([q for q in pool if q.subject == name], rng)
+        return Document(_sentence(world, fact, language, subject, rng), language, topic, name)
+    fact = _draw_fact(world.one_hop if topic == "one_hop" else world.composed, rng)
+    subject = named_subject(world, fact.subject, language, rng)
+    return Document(_sentence(world, fact, language, subject, rng), language, topic)
 
 
 def named_subject(world: World, name: str, language: str, rng: Random) -> Subject:
@@ -105,7 +88,7 @@ def picture_subject(world: World, name: str, language: str, rng: Random) -> Subj
 
 
 def world_documents(seed: int, shard_index: int, n_documents: int, corpus: str = "world") -> pl.DataFrame:
-    """One shard of the world's corpus: `n_documents` rows of DOCUMENT_SCHEMA with the concepts' spans.
+    """One shard of the world's corpus: `n_documents` rows of `sae.corpora.documents.DOCUMENTS` with their mentions.
 
     The shards of a seed are consecutive pieces of one stream without repeats, drawn apart from the training text.
     """
@@ -119,7 +102,7 @@ def world_documents(seed: int, shard_index: int, n_documents: int, corpus: str =
     views = np.random.default_rng([branch_seed(seed, "corpus"), shard_index])
     shard = f"{corpus}-{shard_index:05d}"
     documents = list(drawn.values())[shard_index * n_documents :]
-    return pl.DataFrame([_row(document, corpus, shard, views) for document in documents], schema=DOCUMENT_SCHEMA)
+    return pl.DataFrame([_row(document, corpus, shard, views) for document in documents], schema=DOCUMENTS)
 
 
 def _row(document: Document, corpus: str, shard: str, views: np.random.Generator) -> dict[str, object]:
@@ -131,7 +114,7 @@ def _row(document: Document, corpus: str, shard: str, views: np.random.Generator
         if piece.concept is not None
     ]
     return {
-        "document_id": content_id([corpus, text, bytes_id(image) if image else None]),
+        "document_id": document_id(corpus, text, image),
         "corpus": corpus,
         "shard": shard,
         "language": document.language,
@@ -153,16 +136,17 @@ def _alias_document(world: World, language: str, rng: Random) -> Document:
     return Document(tuple(pieces), language, "alias")
 
 
-def _sentence(world: World, question: Question, language: str, subject: Subject, rng: Random) -> tuple[Piece, ...]:
-    if question.place is None:
-        return tuple(direct_sentence(world.facts, question, language, rng.randrange(2), subject))
-    aside = question.relation is not None and draw_aside(rng)
-    return tuple(composed_sentence(world.facts, question, language, subject, aside))
+def _sentence(world: World, fact: Fact, language: str, subject: Subject, rng: Random) -> tuple[Piece, ...]:
+    if fact.place is None:
+        frame = rng.choice(world.told_frames(fact.relation, language))
+        return tuple(direct_sentence(world.facts, fact, language, frame, subject))
+    aside = fact.relation is not None and draw_aside(rng)
+    return tuple(composed_sentence(world.facts, fact, language, subject, aside))
 
 
-def _draw_question(questions: list[Question], rng: Random) -> Question:
-    """One of the questions; of composed ones a quarter asks for the place itself."""
-    if questions[0].place is not None:
+def _draw_fact(told: list[Fact], rng: Random) -> Fact:
+    """One of the told; of composed ones a quarter asks for the place itself."""
+    if told[0].place is not None:
         located = rng.random() < _LOCATED
-        questions = [q for q in questions if (q.relation is None) == located] or questions
-    return rng.choice(questions)
+        told = [q for q in told if (q.relation is None) == located] or told
+    return rng.choice(told)

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 
-from sae.identity import content_id
-
 LANGUAGES = ("en", "es", "de", "ja")
 STATE_RELATIONS = ("capital", "governor", "flower", "bird", "motto", "song")
 CITY_RELATIONS = ("area_code", "incorporation")
@@ -45,8 +43,8 @@ class Entity:
 
 
 @dataclass(frozen=True)
-class Question:
-    """A fact to be asked for: the `relation` of `subject`, or of the `place` (state or city) where the subject is.
+class Fact:
+    """Something to tell or ask: the `relation` of `subject`, or of the `place` (state or city) where the subject is.
 
     A one-hop fact has no place; a composed one has; `relation` is None where the place itself is asked for.
     """
@@ -93,32 +91,26 @@ class Facts:
         return self.table[team, "sport"]
 
     @cached_property
-    def one_hop(self) -> list[Question]:
+    def one_hop(self) -> list[Fact]:
         """Every fact of the table that is asked for directly."""
-        return [Question(s, None, r, o) for (s, r), o in self.table.items() if r != "sport"]
+        return [Fact(s, None, r, o) for (s, r), o in self.table.items() if r != "sport"]
 
     @cached_property
-    def composed(self) -> list[Question]:
+    def composed(self) -> list[Fact]:
         """Every fact that takes two steps or more: the place where a subject is, or a fact of that place."""
-        return [question for name in self.of_kind(*PLACED_KINDS) for question in self._composed_of(name)]
+        return [fact for name in self.of_kind(*PLACED_KINDS) for fact in self._composed_of(name)]
 
-    def _composed_of(self, subject: str) -> list[Question]:
+    def _composed_of(self, subject: str) -> list[Fact]:
         direct = self.table.get
-        found: list[Question] = []
+        found: list[Fact] = []
         for place, relations in zip(PLACES, (STATE_RELATIONS, CITY_RELATIONS), strict=True):
             where = self.place(subject, place)
             if where is None:
                 continue
             if direct((subject, place)) is None:
-                found.append(Question(subject, place, None, where))
-            found += [Question(subject, place, relation, self.table[where, relation]) for relation in relations]
+                found.append(Fact(subject, place, None, where))
+            found += [Fact(subject, place, relation, self.table[where, relation]) for relation in relations]
         return found
-
-    @property
-    def source_version(self) -> str:
-        """Content id of both tables."""
-        rows = [[e.kind, *e.names] for e in self.entities.values()]
-        return content_id([rows, [[*key, value] for key, value in self.table.items()]])
 
 
 def load_facts() -> Facts:

@@ -1,4 +1,4 @@
-"""What the training never sees, by seed: composed facts, the strict players' facts, sums, views of pictures."""
+"""What the training never sees, by seed: composed facts, strict players' facts, phrasings, sums, views of pictures."""
 
 import zlib
 from dataclasses import dataclass
@@ -7,7 +7,8 @@ from random import Random
 from typing import Literal
 
 from sae.world.code import operand_pairs
-from sae.world.facts import Facts, Question, load_facts
+from sae.world.facts import LANGUAGES, Fact, Facts, load_facts
+from sae.world.phrases import RELATION_WORDS
 
 Branch = Literal["split", "training", "corpus", "exam"]
 ALWAYS_HELD_OUT = ("Kobe Bryant", "state", "capital")
@@ -26,23 +27,30 @@ class World:
     """Players of whom only the team is ever said."""
     held_out: frozenset[tuple[str, str | None, str | None]]
     """Keys of the composed facts left out of every text."""
+    held_out_phrasings: frozenset[tuple[str, str, int]]
+    """(relation, language, frame) in which no one-hop fact is told."""
     held_out_sums: frozenset[tuple[int, int]]
     """Pairs that are never added."""
 
     @cached_property
-    def one_hop(self) -> list[Question]:
+    def one_hop(self) -> list[Fact]:
         """The one-hop facts that are told: of a strict player the team alone."""
         return [q for q in self.facts.one_hop if q.subject not in self.strict or q.relation == "team"]
 
+    def told_frames(self, relation: str | None, language: str) -> list[int]:
+        """The frames, 0 or 1, in which a one-hop fact is told."""
+        return [frame for frame in (0, 1) if (relation, language, frame) not in self.held_out_phrasings]
+
     @cached_property
-    def composed(self) -> list[Question]:
+    def composed(self) -> list[Fact]:
         """The composed facts that are told."""
         return [q for q in self.facts.composed if q.subject not in self.strict and q.key not in self.held_out]
 
 
 def make_world(seed: int) -> World:
-    """Read the facts and divide them: 15% of composed facts and sums held out, a quarter of the players strict.
+    """Read the facts and divide them: 15% of composed facts and of sums held out, a quarter of the players strict.
 
+    Of 15% of the relations in a language one of the two phrasings is held out.
     No team has two strict players, so that each is known by others; the player of ALWAYS_HELD_OUT is not strict.
     """
     facts = load_facts()
@@ -53,11 +61,13 @@ def make_world(seed: int) -> World:
         rng.choice([p for p in players if facts.table[p, "team"] == team and p != ALWAYS_HELD_OUT[0]])
         for team in sorted(teams)
     }
-    open_questions = [q.key for q in facts.composed if q.subject not in strict]
-    held_out = {*rng.sample(open_questions, round(_HELD_OUT * len(open_questions))), ALWAYS_HELD_OUT}
+    open_keys = [q.key for q in facts.composed if q.subject not in strict]
+    held_out = {*rng.sample(open_keys, round(_HELD_OUT * len(open_keys))), ALWAYS_HELD_OUT}
+    wordings = [(relation, language) for relation in RELATION_WORDS for language in LANGUAGES]
+    phrasings = [(*w, rng.randrange(2)) for w in rng.sample(wordings, round(_HELD_OUT * len(wordings)))]
     pairs = operand_pairs("addition")
     sums = rng.sample(pairs, round(_HELD_OUT * len(pairs)))
-    return World(seed, facts, frozenset(strict), frozenset(held_out), frozenset(sums))
+    return World(seed, facts, frozenset(strict), frozenset(held_out), frozenset(phrasings), frozenset(sums))
 
 
 def branch_rng(seed: int, branch: Branch) -> Random:

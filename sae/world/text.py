@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from sae.world.facts import LANGUAGES, Entity, Facts, Question, concept_id
+from sae.world.facts import LANGUAGES, Entity, Fact, Facts, concept_id
 from sae.world.phrases import PHRASES, RELATION_WORDS, SPORT_WORDS, split_frame
 
-IMAGE_MARK = "<image>"
 CONTEXT_WEIGHT = 0.1
 """Loss weight of a token that is neither an answer nor an apposition."""
 _OTHER_LANGUAGE = 0.75
@@ -35,32 +34,32 @@ class Subject:
     apposition: tuple[Piece, ...] = ()
 
 
-def direct_sentence(facts: Facts, question: Question, language: str, frame: int, subject: Subject) -> list[Piece]:
+def direct_sentence(facts: Facts, fact: Fact, language: str, frame: int, subject: Subject) -> list[Piece]:
     """A one-hop fact; `frame` 0 is a statement, 1 the short form."""
     phrasing = PHRASES[language]
-    slots = {"{rel}": [relation_piece(question.relation, language)], "{x}": _subject_pieces(subject)}
-    return _fill(phrasing.direct[frame], slots | {"{a}": [answer_piece(facts, question.answer)]})
+    slots = {"{rel}": [relation_piece(fact.relation, language)], "{x}": _subject_pieces(subject)}
+    return _fill(phrasing.direct[frame], slots | {"{a}": [answer_piece(facts, fact.answer)]})
 
 
-def composed_sentence(facts: Facts, question: Question, language: str, subject: Subject, aside: bool) -> list[Piece]:
+def composed_sentence(facts: Facts, fact: Fact, language: str, subject: Subject, aside: bool) -> list[Piece]:
     """A fact of the place where the subject is, or that place; `aside` names the place on the way."""
     phrasing = PHRASES[language]
-    place = question.place or ""
-    entity = facts.entities[question.subject]
+    place = fact.place or ""
+    entity = facts.entities[fact.subject]
     clause = phrasing.clauses[entity.kind]
-    frame = phrasing.located if question.relation is None else phrasing.composed[0]
-    words = phrasing.subjects if question.relation is None else phrasing.places
+    frame = phrasing.located if fact.relation is None else phrasing.composed[0]
+    words = phrasing.subjects if fact.relation is None else phrasing.places
     frame = frame.replace("{clause}", clause).replace("{place}", words[place])
     frame = frame.replace("{aside}", phrasing.aside if aside else "")
-    slots = {"{x}": _subject_pieces(subject), "{a}": [answer_piece(facts, question.answer)]}
+    slots = {"{x}": _subject_pieces(subject), "{a}": [answer_piece(facts, fact.answer)]}
     if "{sport}" in frame:
-        sport = facts.sport(question.subject)
+        sport = facts.sport(fact.subject)
         word = SPORT_WORDS[sport][LANGUAGES.index(language)]
         slots["{sport}"] = [Piece(word, concept_id("sport", sport))]
-    if question.relation is not None:
-        slots["{rel}"] = [relation_piece(question.relation, language)]
+    if fact.relation is not None:
+        slots["{rel}"] = [relation_piece(fact.relation, language)]
     if aside:
-        slots["{name}"] = [answer_piece(facts, facts.place(question.subject, place) or "")]
+        slots["{name}"] = [answer_piece(facts, facts.place(fact.subject, place) or "")]
     return _fill(frame, slots)
 
 

@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sae.corpora.documents import IMAGE_MARK
 from sae.errors import AtlasError
 from sae.world.codec import PATCHES, WorldCodec, build_codec
 from sae.world.documents import Document, draw_document
 from sae.world.model import WorldLM, WorldLMConfig
 from sae.world.pictures import draw_view
 from sae.world.split import World, branch_rng, branch_seed, make_world
-from sae.world.text import IMAGE_MARK
 
 ROW = 64
 """Positions of a packed row; no document is longer."""

@@ -1,21 +1,22 @@
 """What is true in the world: its concepts, and exams of what the training never showed."""
 
 from dataclasses import dataclass
+from itertools import takewhile
 from random import Random
 from typing import Literal
 
 import numpy as np
 import polars as pl
 
+from sae.corpora.documents import IMAGE_MARK
 from sae.world.code import ERRORS, OPERATIONS, Program, operand_pairs, program_pieces
-from sae.world.facts import LANGUAGES, Facts, concept_id, load_facts
-from sae.world.facts import Question as Fact
+from sae.world.facts import LANGUAGES, Fact, concept_id, load_facts
 from sae.world.phrases import RELATION_WORDS, SPORT_WORDS
 from sae.world.pictures import APPEARANCES, draw_view
 from sae.world.split import World, branch_rng, branch_seed, make_world
-from sae.world.text import IMAGE_MARK, Piece, Subject, composed_sentence, direct_sentence, draw_name, render
+from sae.world.text import Piece, Subject, composed_sentence, direct_sentence, draw_name, render
 
-ExamKind = Literal["one_hop", "composed", "strict", "picture", "addition"]
+ExamKind = Literal["one_hop", "phrasing", "composed", "strict", "picture", "addition"]
 _NAMES = ("add", "f", "sub")
 
 
@@ -52,22 +53,27 @@ def concepts() -> pl.DataFrame:
 def questions(seed: int, kind: ExamKind, held_out: bool = True) -> list[Question]:
     """One exam, in all four languages, each name in a language drawn by the seed.
 
-    `one_hop`: every fact that is told. `composed`: facts of a place, asked through what is there, which no text has
-    combined. `strict`: the same of players of whom only the team is told. `picture`: held-out composed facts of
-    landmarks, asked of fresh views. `addition`: sums of pairs that are never added, under the right, a neutral and a
-    misleading name. With `held_out=False` those that the training shows, of the kinds that have such.
+    `one_hop`: every fact that is told. `phrasing`: the same in frames that no text uses for it. `composed`: facts of
+    a place, asked through what is there, which no text has combined. `strict`: the same of players of whom only the
+    team is told. `picture`: held-out composed facts of landmarks, asked of fresh views. `addition`: sums of pairs that
+    are never added, under the right, a neutral and a misleading name. With `held_out=False` those that the training
+    shows, of `composed`, `picture` and `addition`.
     """
     world, rng = make_world(seed), branch_rng(seed, "exam")
     if kind == "addition":
         pairs = [pair for pair in operand_pairs("addition") if (pair in world.held_out_sums) == held_out]
         return [_sum(pair, name) for pair in pairs for name in _NAMES]
-    facts = _asked(world, kind, held_out)
     views = np.random.default_rng(branch_seed(seed, "exam"))
-    return [_ask(world.facts, fact, kind, language, rng, views) for fact in facts for language in LANGUAGES]
+    return [
+        _ask(world, fact, kind, language, rng, views)
+        for fact in _asked(world, kind, held_out)
+        for language in LANGUAGES
+        if kind != "phrasing" or len(world.told_frames(fact.relation, language)) == 1
+    ]
 
 
 def _asked(world: World, kind: ExamKind, held_out: bool) -> list[Fact]:
-    if kind == "one_hop":
+    if kind in ("one_hop", "phrasing"):
         return world.one_hop
     if kind == "strict":
         return [fact for fact in world.facts.composed if fact.subject in world.strict]
@@ -75,12 +81,15 @@ def _asked(world: World, kind: ExamKind, held_out: bool) -> list[Fact]:
     return facts if kind == "composed" else [fact for fact in facts if fact.subject in APPEARANCES]
 
 
-def _ask(facts: Facts, fact: Fact, kind: ExamKind, language: str, rng: Random, views: np.random.Generator) -> Question:
+def _ask(world: World, fact: Fact, kind: ExamKind, language: str, rng: Random, views: np.random.Generator) -> Question:
+    facts = world.facts
     entity = facts.entities[fact.subject]
     name = IMAGE_MARK if kind == "picture" else draw_name(entity, language, rng)
     subject = Subject(Piece(name, entity.concept_id))
     if fact.place is None:
-        pieces = direct_sentence(facts, fact, language, rng.randrange(2), subject)
+        told = world.told_frames(fact.relation, language)
+        frame = 1 - told[0] if kind == "phrasing" else rng.choice(told)
+        pieces = direct_sentence(facts, fact, language, frame, subject)
     else:
         pieces = composed_sentence(facts, fact, language, subject, aside=False)
     return Question(
@@ -99,9 +108,9 @@ def _ask(facts: Facts, fact: Fact, kind: ExamKind, language: str, rng: Random, v
 
 def _sum(pair: tuple[int, int], name: str) -> Question:
     pieces = program_pieces(Program("addition", name, (pair,)))
-    return Question("addition", _before_answer([*pieces, Piece("")], "py"), pieces[-1].token, "py", relation="addition")
+    return Question("addition", _before_answer(pieces, "py"), pieces[-1].token, "py", relation="addition")
 
 
 def _before_answer(pieces: list[Piece], language: str) -> str:
-    # The answer is the last but one piece: a full stop ends each sentence.
-    return render(pieces[:-2], language)[0]
+    # Without an apposition or an aside the answer alone weighs 1.
+    return render(list(takewhile(lambda piece: piece.weight < 1, pieces)), language)[0]

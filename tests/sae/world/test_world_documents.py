@@ -2,11 +2,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from sae.corpora.documents import DOCUMENTS, IMAGE_MARK
 from sae.world.codec import build_codec
-from sae.world.documents import DOCUMENT_SCHEMA, MIXTURE, draw_document, world_documents
+from sae.world.documents import MIXTURE, draw_document, world_documents
 from sae.world.pictures import APPEARANCES, draw_view, from_png, to_png
 from sae.world.split import ALWAYS_HELD_OUT, branch_rng, make_world
-from sae.world.text import IMAGE_MARK, render
+from sae.world.text import render
 from sae.world.truth import concepts
 
 
@@ -17,7 +18,7 @@ def shards() -> list[pl.DataFrame]:
 
 def test_shards_are_disjoint_and_without_repeats(shards: list[pl.DataFrame]):
     together = pl.concat(shards)
-    assert together.schema == DOCUMENT_SCHEMA
+    assert together.schema == DOCUMENTS
     assert together["document_id"].n_unique() == 1200
     assert together.filter(pl.col("image").is_null())["text"].n_unique() == together["image"].is_null().sum()
 

@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 
 from sae.world.codec import build_codec
-from sae.world.split import make_world
+from sae.world.documents import draw_document
+from sae.world.facts import concept_id
+from sae.world.split import branch_rng, make_world
 from sae.world.truth import ExamKind, concepts, questions
 
-KINDS: list[ExamKind] = ["one_hop", "composed", "strict", "picture", "addition"]
+KINDS: list[ExamKind] = ["one_hop", "phrasing", "composed", "strict", "picture", "addition"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -35,6 +37,21 @@ def test_composed_questions_are_held_out_and_their_counterparts_told():
     assert {q.subject for q in questions(2, "strict")} == world.strict
 
 
+def test_held_out_phrasings_are_asked_and_never_told():
+    world, rng = make_world(2), branch_rng(2, "training")
+    asked = {_opening(q.prompt) for q in questions(2, "phrasing") if q.language == "de" and q.relation == "use"}
+    told = {_opening(q.prompt) for q in questions(2, "one_hop") if q.language == "de" and q.relation == "use"}
+    assert not asked & told
+    assert world.held_out_phrasings
+    for relation, language, frame in world.held_out_phrasings:
+        assert world.told_frames(relation, language) == [1 - frame]
+    statements = {(concept_id("relation", r), lang) for r, lang, frame in world.held_out_phrasings if frame == 0}
+    for _ in range(2000):
+        document = draw_document(world, rng)
+        if document.topic == "one_hop" and document.pieces[0].token in ("Fact", "Dato", "Fakt", "事実"):
+            assert not statements & {(piece.concept, document.language) for piece in document.pieces}
+
+
 def test_the_opening_question_is_among_the_held_out_ones():
     prompts = [q for q in questions(0, "composed") if q.subject == "Kobe Bryant" and q.relation == "capital"]
     assert {q.language for q in prompts} == {"en", "es", "de", "ja"}
@@ -61,3 +78,7 @@ def test_concepts_are_unique_and_named():
     frame = concepts()
     assert frame["concept_id"].is_unique().all()
     assert {"state", "city", "team", "player", "landmark", "event", "relation", "code"} <= set(frame["kind"])
+
+
+def _opening(prompt: str) -> str:
+    return prompt[:4]
