@@ -1,5 +1,6 @@
 """Models and what they compute: the subject model, its hookpoints, activations and the manifest of a site."""
 
+import json
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -8,9 +9,8 @@ import dagster as dg
 import polars as pl
 
 from orchestration.asset import made, source
-from orchestration.checks import Check, at_most
+from orchestration.checks import at_most
 from orchestration.partitions import Cell, Keys
-from orchestration.refs import Ref
 from orchestration.resources import Atlas
 from sae.config import load_workspace
 from sae.identity import content_id
@@ -39,7 +39,7 @@ def activations_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         name = context.partition_key
         config = atlas.config.models[name]
         folder = Path(tempfile.mkdtemp(prefix="feature-atlas-model-"))
-        tick = atlas.progress(f"subject_model {name}", config.steps, "steps")
+        tick = atlas.progress(f"subject_model {name}", "steps")
         model = materialise_model(config, name, atlas.seed, atlas.workspace.path.parent, folder, tick)
         facts = {
             "model_id": model.model_id,
@@ -55,21 +55,20 @@ def activations_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         }
         return stage.made(folder, model.model_id, facts=facts, metadata=facts)
 
-    @made(
-        keys, "hookpoints", group="models", io="record", loads=["subject_model"], after=["site_config"], kinds={"pytorch"}
-    )
-    def hookpoints(context: dg.AssetExecutionContext, atlas: Atlas, subject_model) -> dg.MaterializeResult:  # noqa: ANN001
+    @made(keys, "hookpoints", group="models", io="record", after=["subject_model", "site_config"], kinds={"pytorch"})
+    def hookpoints(context: dg.AssetExecutionContext, atlas: Atlas) -> dg.MaterializeResult:
         """The module whose output is read: found in the model, with its width."""
         from sae.models.hookpoints import hook_module
 
         stage = atlas.stage(context)
         site = atlas.config.site(context.partition_key)
-        module = hook_module(subject_model, site.hookpoint)
+        subject = atlas.subject(site.model)
+        module = hook_module(subject, site.hookpoint)
         facts = {
-            "model_id": subject_model.model_id,
+            "model_id": subject.model_id,
             "hookpoint": site.hookpoint,
             "module": type(module).__name__,
-            "d_model": subject_model.d_model,
+            "d_model": subject.d_model,
         }
         version = content_id(facts | {"site": site.model_dump(mode="json")})
         return stage.made(None, version, facts=facts, metadata=facts)
@@ -86,78 +85,87 @@ def activations_assets(keys: Keys) -> list[dg.AssetsDefinition]:
     )
     def activations(context: dg.AssetExecutionContext, atlas: Atlas, corpus: pl.DataFrame) -> dg.MaterializeResult:
         """The hookpoint's output at every position of one shard, with each position's token beside it."""
+        import torch
+
         from sae.activations.harvest import harvest
-        from sae.identity import tensors_id
+        from sae.activations.manifest import measure_shard
+        from sae.activations.shard import shard_version
 
         stage = atlas.stage(context)
         if kept := stage.kept():
             return kept
-        shard, site = atlas.config_cell(context.partition_key)
-        tick = atlas.progress(f"activations {context.partition_key}", corpus.height, "documents")
+        shard, site_name = str(context.partition_key).split("|")
+        site = atlas.config.site(site_name)
+        tick = atlas.progress(f"activations {context.partition_key}", "tokens")
         harvested = harvest(
             atlas.subject(site.model),
             [site.hookpoint],
             corpus,
             batch_tokens=site.batch_tokens,
-            dtype=site.store_dtype,
+            dtype=getattr(torch, site.store_dtype),
             massive_norm_ratio=site.massive_norm_ratio,
             on_batch=tick,
         )[site.hookpoint]
-        tokens = harvested.tokens
+        measured = measure_shard(harvested)
         counts = {
-            "n_tokens": tokens.height,
-            "n_special": int(tokens["special"].sum()),
-            "n_massive": int(tokens["massive"].sum()),
+            "n_tokens": measured.n_tokens,
+            "n_special": measured.n_special,
+            "n_massive": measured.n_massive,
+            "n_trainable": measured.n_trainable,
         }
-        version = content_id([tensors_id({"activations": harvested.values}), corpus["document_id"].to_list()])
         documents = atlas.ref(Cell("corpus", shard)).files["documents"]
         return stage.made(
             harvested,
-            version,
-            facts=counts | {"documents": asdict(documents)},
-            metadata=counts | {"mean_norm": float(harvested.values.float().norm(dim=1).mean())},
-            checks=[Check("activations_finite", True, 0, 0)],
+            shard_version(harvested),
+            facts={"statistics": asdict(measured), "documents": asdict(documents)},
+            metadata=counts | {"mean_norm": measured.sum_norm / max(1, measured.n_trainable)},
+            # The harvest and the measuring both refuse a value that is not finite: what comes here has none.
+            checks=[at_most("activations_finite", 0, 0)],
         )
 
     @made(keys, "activation_set", group="activations", io="record", after=["activations"], kinds={"json"})
     def activation_set(context: dg.AssetExecutionContext, atlas: Atlas) -> dg.MaterializeResult:
         """The manifest of a site: its shards, which of them are held out, and the one scalar of normalisation."""
-        from sae.activations.manifest import ShardRecord, build_activation_set
+        from sae.activations.manifest import ShardRecord, ShardStatistics, activation_set_to_json, build_activation_set
 
         stage = atlas.stage(context)
         site = atlas.config.site(context.partition_key)
         refs = [atlas.ref(cell) for cell in atlas.known_keys(context).upstream(stage.cell, "activations")]
-        records = [_record(ref) for ref in refs]
-        manifest = build_activation_set(site.name, site.hookpoint, records, site.normalisation, atlas.store.local)
-        massive = sum(ref.facts["n_massive"] for ref in refs) / max(1, sum(ref.facts["n_tokens"] for ref in refs))
+        records = [
+            ShardRecord(
+                shard=str(ref.partition).split("|")[0],
+                data_version=ref.data_version,
+                tensors=ref.files["tensors"],
+                tokens=ref.files["tokens"],
+                statistics=ShardStatistics(**ref.facts["statistics"]),
+            )
+            for ref in refs
+        ]
+        manifest = build_activation_set(site.name, site.hookpoint, site.normalisation, records)
+        model = atlas.ref(Cell("subject_model", site.model))
+        massive = manifest.count("n_massive") / max(1, manifest.count("n_tokens"))
         facts = {
-            "activation_set": manifest.to_json(),
+            "activation_set": json.loads(activation_set_to_json(manifest)),
             "documents": {record.shard: ref.facts["documents"] for record, ref in zip(records, refs, strict=True)},
+            "documents_made_at": {
+                record.shard: atlas.ref(Cell("corpus", record.shard)).finished_at for record in records
+            },
+            "model": {"model_id": model.data_version, "name": site.model, "files": sorted(model.files)},
         }
         metadata = {
             "shards": len(records),
-            "tokens": sum(record.n_tokens for record in records),
+            "tokens": manifest.count("n_tokens"),
+            "trainable_tokens": manifest.count("n_trainable"),
             "scale": manifest.scale,
             "massive_share": massive,
         }
-        version = content_id(manifest.to_json())
-        return stage.made(
-            None, version, facts=facts, metadata=metadata, checks=[at_most("massive_rare", massive, MASSIVE_SHARE)]
-        )
-
-    def _record(ref: Ref) -> "ShardRecord":
-        from sae.activations.manifest import ShardRecord
-
-        return ShardRecord(
-            shard=str(ref.partition).split("|")[0],
-            data_version=ref.data_version,
-            n_tokens=ref.facts["n_tokens"],
-            tensors=ref.files["tensors"],
-            tokens=ref.files["tokens"],
-        )
+        checks = [at_most("massive_rare", massive, MASSIVE_SHARE)]
+        return stage.made(None, manifest.id, facts=facts, metadata=metadata, checks=checks)
 
     return [
-        source(keys, "model_source", group="models", description="A model's source and revision, by its files' hashes."),
+        source(
+            keys, "model_source", group="models", description="A model's source and revision, by its files' hashes."
+        ),
         source(keys, "site_config", group="models", description="How a site is read: corpora, batch, number format."),
         subject_model,
         hookpoints,

@@ -1,5 +1,6 @@
 """Dictionaries: a candidate is trained and measured, and the gate lets it become current, or not."""
 
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ import dagster as dg
 from orchestration.asset import made, source
 from orchestration.checks import Check, at_least, at_most
 from orchestration.partitions import Cell, Keys
+from orchestration.pinned import Basis
 from orchestration.refs import Ref
-from orchestration.resources import Atlas
+from orchestration.resources import Atlas, utc_now
 from orchestration.sources import resolved_recipe
 from sae.config import CheckConfig, load_workspace
 
@@ -46,43 +48,34 @@ def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         stage = atlas.stage(context)
         if kept := stage.kept():
             return kept
-        site_name, recipe_name = atlas.config.pairs()[context.partition_key]
-        site, recipe = atlas.config.site(site_name), resolved_recipe(atlas.config, recipe_name)
-        model = atlas.ref(Cell("subject_model", site.model))
-        pinned = {
-            "site": site_name,
+        site, recipe_name = atlas.config.pairs()[context.partition_key]
+        recipe = resolved_recipe(atlas.config, recipe_name)
+        basis = Basis(atlas.store, activation_set.facts)
+        pinned = activation_set.facts | {
+            "site": site,
             "recipe": recipe_name,
-            "hookpoint": site.hookpoint,
-            "model": {"model_id": model.data_version, "name": site.model, "files": sorted(model.files)},
-            "activation_set": activation_set.facts["activation_set"],
-            "documents": activation_set.facts["documents"],
-        }
-        provenance = pinned | {
-            "build_key": stage.build_key,
-            "code_version": stage.code_version,
+            "hookpoint": basis.manifest.hookpoint,
             "recipe_config": recipe.model_dump(mode="json"),
             "inputs": stage.inputs,
-            "run_id": context.run_id,
-            "model_source": model.facts["source"],
-            "model_revision": model.facts["revision"],
+            "build_key": stage.build_key,
+            "code_version": stage.code_version,
         }
         built = build_dictionary(
             recipe,
-            atlas.manifest(activation_set),
+            basis.manifest,
             atlas.store,
-            atlas.subject(site.model),
-            atlas.held_out_documents(activation_set, LOSS_DOCUMENTS),
+            basis.subject(),
+            basis.documents("held_out").sort("document_id").head(LOSS_DOCUMENTS),
             Path(tempfile.mkdtemp(prefix="feature-atlas-dictionary-")),
-            provenance,
-            on_step=atlas.progress(f"dictionary {context.partition_key}", recipe.tokens, "tokens"),
+            pinned | {"run_id": context.run_id, "created_at": utc_now()},
+            on_step=atlas.progress(f"dictionary {context.partition_key}", "tokens"),
         )
-        facts = pinned | {"dictionary_id": built.dictionary_id, "recipe_config": provenance["recipe_config"]} | built.facts
         return stage.made(
             built.folder,
             built.dictionary_id,
-            facts=facts,
-            metadata={**built.facts, "loss_curve": dg.MetadataValue.md(built.curve), "dictionary_id": built.dictionary_id},
-            checks=quality_checks(built.facts, atlas.config.checks),
+            facts=pinned | built.facts | {"dictionary_id": built.dictionary_id, "quality": built.quality},
+            metadata={**built.facts, **built.quality, "training": dg.MetadataValue.md(built.curve)},
+            checks=quality_checks(built.quality, atlas.config.checks),
         )
 
     @made(
@@ -98,7 +91,7 @@ def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         """The gate: the last candidate that passed every check. It yields nothing while there is none."""
         stage = atlas.stage(context)
         candidate = atlas.ref(Cell("dictionary_candidate", context.partition_key))
-        faults = [check for check in quality_checks(candidate.facts, atlas.config.checks) if not check.passed]
+        faults = [check for check in quality_checks(candidate.facts["quality"], atlas.config.checks) if not check.passed]
         previous = atlas.ref_or_none(stage.cell)
         if not faults:
             yield stage.adopted(candidate, {"accepted": True, "previous": predecessor(previous, candidate)})
@@ -116,12 +109,12 @@ def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
     ]
 
 
-def quality_checks(facts: dict[str, Any], thresholds: CheckConfig) -> list[Check]:
+def quality_checks(quality: dict[str, Any], thresholds: CheckConfig) -> list[Check]:
     """The checks that a candidate must pass to become current."""
     return [
-        at_most("fvu_below", facts["fvu"], thresholds.fvu),
-        at_most("dead_below", facts["dead_fraction"], thresholds.dead),
-        at_least("loss_recovered_above", facts["loss_recovered"], thresholds.loss_recovered),
+        at_most("fvu_below", _number(quality["fvu"]), thresholds.fvu),
+        at_most("dead_below", _number(quality["dead_fraction"]), thresholds.dead),
+        at_least("loss_recovered_above", _number(quality["loss_recovered"]), thresholds.loss_recovered),
     ]
 
 
@@ -135,3 +128,8 @@ def predecessor(previous: Ref | None, candidate: Ref) -> dict[str, Any] | None:
     if previous is None or previous.data_version == candidate.data_version:
         return previous.facts.get("previous") if previous else None
     return {"dictionary_id": previous.data_version, "files": sorted(previous.files)}
+
+
+def _number(value: float | None) -> float:
+    """What could not be measured is no number, and passes no check."""
+    return math.nan if value is None else value

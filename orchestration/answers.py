@@ -60,9 +60,9 @@ def explanation_of(
     ablated = found.attributions.filter(found.attributions["ablation_effect"].is_not_null())
     features = [
         {**row, "label": labels.get(row["feature_id"])}
-        for row in ablated.sort("rank").select(
-            "rank", "position", "token", "feature_id", "activation", "attribution", "ablation_effect"
-        ).to_dicts()
+        for row in ablated.sort("rank")
+        .select("rank", "position", "token", "feature_id", "activation", "attribution", "ablation_effect")
+        .to_dicts()
     ]
     run, asked = found.attribution_runs.row(0, named=True), found.prompts.row(0, named=True)
     return {

@@ -1,7 +1,7 @@
 """How an asset of this platform is declared: its partitions, mappings and checks come from the tables, not from hand.
 
-    @made(keys, "labels", group="labels", loads=("examples",), after=("labeler_config",), io="tables", kinds={"python"})
-    def labels(context, atlas, examples): ...
+@made(keys, "labels", group="labels", loads=("examples",), after=("labeler_config",), io="tables", kinds={"python"})
+def labels(context, atlas, examples): ...
 """
 
 from collections.abc import Callable, Iterable
@@ -11,10 +11,11 @@ import dagster as dg
 
 from orchestration import checks
 from orchestration.partitions import Keys
-from orchestration.resources import Atlas
+from orchestration.resources import Artifact, Atlas
 from orchestration.sources import observed
 
 OWNERS = ["team:interpretability"]
+ARTIFACT = dg.PythonObjectDagsterType(Artifact)
 
 
 def made(
@@ -47,6 +48,8 @@ def made(
         code_version=code_version,
         pool=pool,
         output_required=output_required,
+        # The IO manager gets an Artifact whatever the body's annotation says.
+        dagster_type=ARTIFACT,
     )
 
 
@@ -62,5 +65,5 @@ def source(keys: Keys, name: str, *, group: str, description: str) -> Any:
         return dg.DataVersionsByPartition({str(cell.partition): version for cell, version in versions.items()})
 
     return dg.observable_source_asset(
-        observe, name=name, partitions_def=partitions, group_name=group, description=description
-    )
+        name=name, partitions_def=partitions, group_name=group, description=description
+    )(observe)

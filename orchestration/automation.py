@@ -40,7 +40,9 @@ def automation() -> dg.Definitions:
         new = [shard for shard in found if shard not in known]
         return dg.SensorResult(
             run_requests=[dg.RunRequest(run_key=cursor)],
-            dynamic_partitions_requests=[dg.DynamicPartitionsDefinition(name=SHARDS).build_add_request(new)] if new else [],
+            dynamic_partitions_requests=[dg.DynamicPartitionsDefinition(name=SHARDS).build_add_request(new)]
+            if new
+            else [],
             cursor=cursor,
         )
 

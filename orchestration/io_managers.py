@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import polars as pl
 
+from orchestration.document_files import read_documents, write_documents
 from orchestration.partitions import Cell
-from orchestration.pinned import Pinned, open_subject, read_documents
+from orchestration.pinned import Pinned, open_subject
 from orchestration.refs import Ref, read_ref, write_ref
 from orchestration.resources import Artifact, Atlas
-from sae.corpora.documents import split_images
 from sae.errors import AtlasError
 from sae.storage import Store, StoredFile
 
@@ -39,15 +39,10 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
             write_ref(store, replace(obj.ref, files=dict(files)))
 
     def load_input(self, context: dg.InputContext) -> Any:
-        """The value of the one upstream cell, or a dict by partition of those that exist where there are several."""
-        store, asset = self.atlas.store, context.asset_key.to_user_string()
-        if not context.has_asset_partitions:
-            return self._load(store, Cell(asset, None))
-        partitions = [str(key) for key in context.asset_partition_keys]
-        if len(partitions) == 1:
-            return self._load(store, Cell(asset, partitions[0]))
-        cells = [Cell(asset, key) for key in partitions]
-        return {cell.partition: self._load(store, cell) for cell in cells if read_ref(store, cell)}
+        """The value of the one upstream cell. Assets that gather many cells read their refs instead."""
+        asset = context.asset_key.to_user_string()
+        partition = str(context.asset_partition_key) if context.has_asset_partitions else None
+        return self._load(self.atlas.store, Cell(asset, partition))
 
     def _load(self, store: Store, cell: Cell) -> Any:
         ref = read_ref(store, cell)
@@ -70,11 +65,7 @@ class DocumentsIOManager(ArtifactIOManager):
     def write(self, store: Store, ref: Ref, value: pl.DataFrame) -> Mapping[str, StoredFile]:
         """`corpora/<corpus>/<shard>-<id>.parquet` and `corpora/<corpus>/images/<id>.png`."""
         folder = f"corpora/{str(ref.partition).rsplit('-', 1)[0]}"
-        frame, images = split_images(value, f"{folder}/images")
-        for path, data in images.items():
-            if not store.exists(path):
-                store.write_bytes(path, data)
-        return {"documents": write_frame(store, f"{folder}/{ref.partition}-{ref.data_version}.parquet", frame)}
+        return {"documents": write_documents(store, folder, f"{ref.partition}-{ref.data_version}", value)}
 
     def read(self, store: Store, ref: Ref) -> pl.DataFrame:
         """The documents, with their pictures' bytes."""

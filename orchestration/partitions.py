@@ -120,7 +120,9 @@ class Keys:
             case "shard":
                 return list(self.shards)
             case "shard_site":
-                return [f"{s}|{site.name}" for site in self.config.sites for s in self.shards if wanted(site.corpora, s)]
+                return [
+                    f"{s}|{site.name}" for site in self.config.sites for s in self.shards if wanted(site.corpora, s)
+                ]
             case "none":
                 return []
 

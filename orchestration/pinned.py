@@ -3,74 +3,107 @@
 Whatever follows a dictionary reads these, not the newest: new shards alone change nothing that depends on it.
 """
 
-from collections.abc import Iterator
-from functools import cached_property, lru_cache
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from orchestration.document_files import read_documents
 from orchestration.refs import Ref
-from sae.corpora.documents import join_images
 from sae.storage import Store, StoredFile
 
 if TYPE_CHECKING:
     from sae.activations.manifest import ActivationSet
     from sae.activations.shard import ActivationShard
     from sae.dictionaries.dictionary import Dictionary
+    from sae.features.neighbors import Directions
     from sae.models.subject import Subject
 
 
-class Pinned:
-    """A trained dictionary and, opened when asked for, what it was made from."""
+@dataclass(frozen=True)
+class Basis:
+    """What a dictionary is made from: `facts` of an activation set or of a dictionary, opened through the store."""
+
+    store: Store
+    facts: dict[str, Any]
+
+    @cached_property
+    def manifest(self) -> "ActivationSet":
+        """The activation set."""
+        from sae.activations.manifest import activation_set_from_json
+
+        return activation_set_from_json(json.dumps(self.facts["activation_set"]))
+
+    @property
+    def massive_norm(self) -> float:
+        """Activations longer than this (L2 norm) are massive ones, which no dictionary was trained on."""
+        return self.manifest.massive_norm
+
+    def subject(self) -> "Subject":
+        """The model that was read."""
+        model = self.facts["model"]
+        return open_subject(self.store, f"models/{model['model_id']}", model["name"], tuple(model["files"]))
+
+    def openers(self, split: str | None = None) -> "list[Callable[[], ActivationShard]]":
+        """Openers of the activation shards of one split, or of both."""
+        from sae.activations.manifest import open_record
+
+        entries = [entry for entry in self.manifest.shards if split in (None, entry.split)]
+        return [partial(open_record, self.store, entry.record) for entry in entries]
+
+    def shards(self, split: str | None = None) -> "list[ActivationShard]":
+        """The activation shards of one split, or of both: memory-mapped, verified."""
+        return [opener() for opener in self.openers(split)]
+
+    def documents(self, split: str | None = None) -> pl.DataFrame:
+        """The documents of one split, or of both, with pictures and mentions."""
+        wanted = [entry.shard for entry in self.manifest.shards if split in (None, entry.split)]
+        files = self.facts["documents"]
+        return pl.concat([read_documents(self.store, StoredFile(**files[shard])) for shard in wanted])
+
+
+class Pinned(Basis):
+    """A trained dictionary with its basis."""
 
     def __init__(self, store: Store, ref: Ref):
-        self._store = store
-        self.ref = ref
-        self.dictionary_id = ref.data_version
+        super().__init__(store, ref.facts)
+        object.__setattr__(self, "ref", ref)
+
+    ref: Ref
+
+    @property
+    def dictionary_id(self) -> str:
+        """Its name: the hash of its weights."""
+        return self.ref.data_version
 
     @cached_property
     def dictionary(self) -> "Dictionary":
         """The dictionary itself."""
         from sae.dictionaries.layout import load_dictionary
 
-        return load_dictionary(self._store.verify(self.ref.files["sae_weights.safetensors"]).parent)
+        return load_dictionary(self.store.verify(self.ref.files["sae_weights.safetensors"]).parent)
 
-    @cached_property
-    def manifest(self) -> "ActivationSet":
-        """The activation set that it was trained and measured on."""
-        from sae.activations.manifest import ActivationSet
+    def previous(self) -> "tuple[Dictionary, str] | None":
+        """The dictionary that this one replaced, with its id; None for the first of its site and recipe."""
+        from sae.dictionaries.layout import load_dictionary
 
-        return ActivationSet.from_json(self.ref.facts["activation_set"])
+        if not (before := self.facts["previous"]):
+            return None
+        folder = f"dictionaries/{before['dictionary_id']}"
+        return load_dictionary([self.store.local(f"{folder}/{file}") for file in before["files"]][0].parent), before[
+            "dictionary_id"
+        ]
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What the training recorded."""
-        return self.ref.facts
+    def directions(self, features: pl.DataFrame) -> "Directions":
+        """Unit decoder rows of the live features, by the table `features` of this dictionary."""
+        from sae.features.neighbors import live_directions
 
-    def subject(self) -> "Subject":
-        """The model that was read."""
-        model = self.ref.facts["model"]
-        return open_subject(self._store, f"models/{model['model_id']}", model["name"], tuple(model["files"]))
-
-    def shards(self, split: str | None = None) -> "Iterator[ActivationShard]":
-        """The activation shards of one split, or of both, one after the other."""
-        from sae.activations.shard import open_shard
-
-        for shard in self.manifest.shards:
-            if split in (None, shard.split):
-                yield open_shard(self._store.verify(shard.tensors), self._store.verify(shard.tokens))
-
-    def documents(self, split: str | None = None) -> pl.DataFrame:
-        """The documents of one split, or of both, with pictures and mentions."""
-        files = self.ref.facts["documents"]
-        wanted = [shard.shard for shard in self.manifest.shards if split in (None, shard.split)]
-        return pl.concat([read_documents(self._store, StoredFile(**files[shard])) for shard in wanted])
-
-
-def read_documents(store: Store, file: StoredFile) -> pl.DataFrame:
-    """Documents of a shard with their pictures' bytes."""
-    return join_images(pl.read_parquet(store.verify(file)), store.read_bytes)
+        dead = features.sort("index")["is_dead"].to_numpy()
+        return live_directions(self.dictionary.W_dec, dead, self.dictionary_id)
 
 
 @lru_cache(maxsize=1)

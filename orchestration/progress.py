@@ -15,12 +15,12 @@ class LineProgress:
     every_s: float = 10.0
     """Seconds between two lines where the stream is no terminal."""
 
-    def stage(self, name: str, total: int, unit: str) -> Callable[[int], None]:
-        """Begin a stage; its last call (done = total) ends the line."""
+    def stage(self, name: str, unit: str) -> Callable[[int, int], None]:
+        """Begin a stage: call the result with items done and their total; done = total ends the line."""
         terminal = self.stream.isatty()
         started = last = time.monotonic()
 
-        def show(done: int) -> None:
+        def show(done: int, total: int) -> None:
             nonlocal last
             now = time.monotonic()
             finished = done >= total
@@ -29,7 +29,8 @@ class LineProgress:
             last = now
             line = f"  {name}: {progress_line(done, total, unit, now - started)}"
             if terminal:
-                self.stream.write(f"\r\x1b[K{line}{'\n' if finished else ''}")
+                end = "\n" if finished else ""
+                self.stream.write(f"\r\x1b[K{line}{end}")
             else:
                 self.stream.write(f"{line}\n")
             self.stream.flush()

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import polars as pl
 from filelock import FileLock, Timeout
 from pydantic import PrivateAttr
 
@@ -20,6 +21,7 @@ from sae.errors import AtlasError
 from sae.storage import Store
 
 if TYPE_CHECKING:
+    from sae.labels.ledger import Ledger
     from sae.models.subject import Subject
 
 LOCK_TIMEOUT_S = 600.0
@@ -80,9 +82,9 @@ class Atlas(dg.ConfigurableResource):
         """The config's seed."""
         return self._workspace.config.seed
 
-    def progress(self, name: str, total: int, unit: str) -> Callable[[int], None]:
-        """Begin a stage of work; the result takes the number of items done."""
-        return LineProgress().stage(name, total, unit) if self.show_progress else lambda done: None
+    def progress(self, name: str, unit: str) -> Callable[[int, int], None]:
+        """Begin a stage of work; the result takes the number of items done and their total."""
+        return LineProgress().stage(name, unit) if self.show_progress else lambda done, total: None
 
     def ref(self, cell: Cell) -> Ref:
         """The ref of an upstream cell. Raises AtlasError where it was never made."""
@@ -109,6 +111,16 @@ class Atlas(dg.ConfigurableResource):
         cells = [Cell("dictionary", pair) for pair, (of, _) in self.config.pairs().items() if of == site]
         return {str(cell.partition): Pinned(self.store, ref) for cell in cells if (ref := self.ref_or_none(cell))}
 
+    def ledger(self) -> "Ledger":
+        """The ledger of labels, opened for writing; use it in a `with` block."""
+        from sae.labels.ledger import Ledger
+
+        return Ledger(self.workspace.state / "ledger.sqlite")
+
+    def table(self, cell: Cell, name: str) -> pl.DataFrame:
+        """One table of an upstream cell."""
+        return pl.read_parquet(self.store.verify(self.ref(cell).files[name]))
+
     def stage(self, context: dg.AssetExecutionContext, asset: str | None = None) -> "Stage":
         """The stage that a body is in: its cell, its inputs and its build key."""
         key = dg.AssetKey(asset) if asset else context.asset_key
@@ -118,7 +130,7 @@ class Atlas(dg.ConfigurableResource):
         parents = sorted(dep.to_user_string() for dep in assets_def.asset_deps[key])
         code_version = (assets_def.code_versions_by_key or {}).get(key) or ""
         inputs = wanted_inputs(self.workspace, self.known_keys(context), parents, cell)
-        return Stage(cell, code_version, inputs, context.run_id, _now(), self.store)
+        return Stage(cell, code_version, inputs, context.run_id, utc_now(), self.store)
 
 
 @dataclass(frozen=True)
@@ -174,7 +186,7 @@ class Stage:
             facts={**(facts or {}), CHECKS_FACT: [asdict(check) for check in checks]},
             run_id=self.run_id,
             started_at=self.started_at,
-            finished_at=_now(),
+            finished_at=utc_now(),
         )
         return dg.MaterializeResult(
             asset_key=self.cell.asset,
@@ -214,5 +226,6 @@ def _metadata(ref: Ref) -> dict[str, Any]:
     return {"build_key": ref.build_key, "code_version": ref.code_version, "n_inputs": len(ref.inputs)}
 
 
-def _now() -> str:
+def utc_now() -> str:
+    """This moment in UTC, ISO 8601."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

@@ -87,7 +87,9 @@ def package_file(source: str) -> Path:
     folders = spec.submodule_search_locations if spec else None
     path = Path(next(iter(folders))) / name if folders else None
     if path is None or not path.is_file():
-        raise AtlasError(f"{source}: package {package!r} with the file {name!r} is not installed. `pip install` it first.")
+        raise AtlasError(
+            f"{source}: package {package!r} with the file {name!r} is not installed. `pip install` it first."
+        )
     return path
 
 
@@ -109,7 +111,7 @@ def _reviews_version(state: Path) -> str:
     if not path.exists():
         return content_id([])
     with Ledger(path) as ledger:
-        return content_id(ledger.reviews()["review_id"].to_list())
+        return content_id(ledger.review_ids())
 
 
 def _hash(section: Any, leave_out: set[str] | None = None) -> str:

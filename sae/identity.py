@@ -41,8 +41,11 @@ def tensors_id(tensors: "Mapping[str, torch.Tensor]") -> str:
 
 def frame_id(frame: "pl.DataFrame", exclude: Iterable[str] = ()) -> str:
     """Id of a table's logical rows in their order, without the columns in `exclude` (run ids, times, cost)."""
+    import polars.selectors as cs
+
     left_out = set(exclude)
     kept = frame.select([name for name in frame.columns if name not in left_out])
+    kept = kept.with_columns(cs.binary().bin.encode("hex"))  # JSON has no bytes.
     sha = hashlib.sha256(canonical_json([[n, str(t)] for n, t in kept.schema.items()]).encode())
     for block in kept.iter_slices(65_536):
         sha.update(block.write_ndjson().encode())

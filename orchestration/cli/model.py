@@ -10,7 +10,9 @@ from sae.config import Workspace, load_workspace
 from sae.errors import AtlasError, ConfigError
 from sae.storage import Store
 
-DICTIONARY_OPTION = typer.Option("--dictionary", help="<site>.<recipe> or a dictionary's id; the config's first by default.")
+DICTIONARY_OPTION = typer.Option(
+    "--dictionary", help="<site>.<recipe> or a dictionary's id; the config's first by default."
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +38,9 @@ def activate(
 def attribute(
     text: Annotated[str, typer.Argument(help="The prompt; its continuation is explained.")],
     target: Annotated[str, typer.Option(help="The continuation whose logit is explained.")],
-    baseline: Annotated[str | None, typer.Option(help="The continuation it is compared with; the mean logit by default.")] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="The continuation it is compared with; the mean logit by default.")
+    ] = None,
     dictionary: Annotated[str, DICTIONARY_OPTION] = "",
     top: Annotated[int, typer.Option(min=1, help="Features listed and checked by ablation.")] = 10,
     as_json: Annotated[bool, JSON_OPTION] = False,
@@ -52,8 +56,14 @@ def attribute(
     right = "as asked" if answer["is_correct"] else f"asked: {target}"
     against = baseline or "the mean logit"
     print(f"{text} → {answer['predicted']} ({right})")
-    print(f"logit of {target} minus {against}: {answer['logit_diff']:+.2f}; error term {answer['error_attribution']:+.2f}")
-    _print(answer["features"], ("rank", "token", "feature_id", "activation", "attribution", "ablation_effect", "label"), False)
+    print(
+        f"logit of {target} minus {against}: {answer['logit_diff']:+.2f}; error term {answer['error_attribution']:+.2f}"
+    )
+    _print(
+        answer["features"],
+        ("rank", "token", "feature_id", "activation", "attribution", "ablation_effect", "label"),
+        False,
+    )
     print(f"Spearman of attribution and ablation over these: {answer['ablation_spearman']:.2f}")
 
 
@@ -93,8 +103,15 @@ def _print(rows: list[dict[str, Any]], columns: tuple[str, ...], as_json: bool) 
 
     table = Table(box=None, pad_edge=False)
     for column in columns:
-        table.add_column(column.replace("_", " "), justify="right" if rows and isinstance(rows[0][column], (int, float)) else "left")
+        table.add_column(
+            column.replace("_", " "), justify="right" if rows and isinstance(rows[0][column], (int, float)) else "left"
+        )
     for row in rows:
         # Text(): labels are untrusted, and rich would read [brackets] as markup.
-        table.add_row(*(Text(f"{row[c]:.3f}" if isinstance(row[c], float) else str(row[c] if row[c] is not None else "")) for c in columns))
+        table.add_row(
+            *(
+                Text(f"{row[c]:.3f}" if isinstance(row[c], float) else str(row[c] if row[c] is not None else ""))
+                for c in columns
+            )
+        )
     Console(width=160, soft_wrap=True).print(table)

@@ -62,9 +62,8 @@ def run(
         _say("nothing is stale")
     for cell, error in outcome.failed.items():
         print(f"failed: {cell}: {error}", file=sys.stderr)
-    for standing in outcome.last.of("lost"):
-        if standing.cell not in outcome.failed:
-            print(f"not made: {standing.cell}: {'; '.join(standing.reasons)}", file=sys.stderr)
+    if waiting := len(outcome.last.of("lost")) - len(outcome.failed):
+        print(f"not made, since they need what failed: {waiting} more (`atlas status` lists them)", file=sys.stderr)
     print(summary(workspace))
     raise typer.Exit(1 if outcome.failed else 0)
 

@@ -90,7 +90,9 @@ def show(frame: pl.DataFrame, output: Format) -> None:
             print(json.dumps(frame.to_dicts(), ensure_ascii=False, default=str))
         case Format.parquet:
             if sys.stdout.isatty():
-                raise AtlasError("Parquet is bytes: send it to a file, for example `atlas sql … --format parquet > rows.parquet`.")
+                raise AtlasError(
+                    "Parquet is bytes: send it to a file, for example `atlas sql … --format parquet > rows.parquet`."
+                )
             frame.write_parquet(sys.stdout.buffer)
 
 

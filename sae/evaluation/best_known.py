@@ -47,3 +47,18 @@ def best_known(
     return ranked.head(count).select(
         "feature_id", "dictionary_id", "index", "label", "concept_id", "f1", "label_score", "density", "basis"
     )
+
+
+def best_concepts(concept_scores: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
+    """The concept that each feature stands for, with what it is called: feature_id, concept_id, names list[str].
+
+    A feature stands for the concept that it fits best, with `CONCEPT_F1` or more on slice `all`. `names` has the
+    schema `truth.NAMES`; concepts without a name there (a relation, an operation) are left out.
+    """
+    best = (
+        concept_scores.filter(pl.col("slice") == "all", pl.col("f1") >= CONCEPT_F1)
+        .sort(["f1", "n", "concept_id"], descending=[True, True, False])
+        .unique("feature_id", keep="first", maintain_order=True)
+    )
+    called = names.group_by("concept_id", maintain_order=True).agg(pl.col("name").unique(maintain_order=True))
+    return best.join(called, on="concept_id").select("feature_id", "concept_id", names="name")

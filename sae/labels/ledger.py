@@ -99,6 +99,10 @@ class Ledger:
         """Reviews of their labels."""
         return self._read("label_reviews", dictionary_ids, "order by label_id, created_at, review_id")
 
+    def review_ids(self) -> list[str]:
+        """Ids of all reviews, in order: what is known when nothing was reviewed since."""
+        return [row[0] for row in self._connection.execute("select review_id from label_reviews order by review_id")]
+
     def _insert(self, table: str, frame: pl.DataFrame) -> None:
         schema = _TABLES[table][0]
         if missing := [name for name in schema if name not in frame.columns]:

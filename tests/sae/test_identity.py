@@ -61,6 +61,13 @@ def test_a_table_is_named_by_its_rows_without_the_columns_left_out():
     assert frame_id(frame) != frame_id(frame.rename({"label": "name"}))
 
 
+def test_pictures_count_in_a_table():
+    one = pl.DataFrame({"image": [b"\x89PNG", None]})
+
+    assert frame_id(one) != frame_id(pl.DataFrame({"image": [b"\x89PNH", None]}))
+    assert frame_id(one) == frame_id(one.clone())
+
+
 def test_a_file_is_hashed_whole(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"abc")

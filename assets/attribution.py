@@ -1,0 +1,201 @@
+"""Attribution: the features on the way to an answer, checked by ablation; and what happens when a feature is clamped."""
+
+from itertools import pairwise
+
+import dagster as dg
+import polars as pl
+
+from assets.features import tables_made
+from assets.neighbors import site_tables_made, stacked
+from orchestration.asset import made, source
+from orchestration.checks import at_most
+from orchestration.partitions import Cell, Keys
+from orchestration.pinned import Pinned
+from orchestration.resources import Atlas
+from sae.config import load_workspace
+
+EDGE_TARGETS = 20
+"""Features of the later site, strongest by attribution, whose sources are looked for."""
+ADDS_UP = 1e-3
+"""Largest share by which attributions, bias and error may miss the first-order change."""
+
+
+@dg.definitions
+def attribution_definitions() -> dg.Definitions:
+    """The assets of the group."""
+    return dg.Definitions(assets=attribution_assets(Keys(load_workspace().config)))
+
+
+def attribution_assets(keys: Keys) -> list[dg.AssetsDefinition]:
+    """`attributions` and `steering`, and the sources that they watch."""
+
+    @made(
+        keys,
+        "attributions",
+        group="attribution",
+        io="tables",
+        loads=["dictionary"],
+        after=["prompts_config"],
+        kinds={"pytorch"},
+        pool="gpu",
+    )
+    def attributions(context: dg.AssetExecutionContext, atlas: Atlas, dictionary: Pinned) -> dg.MaterializeResult:
+        """The configured questions of the dictionary's model: each answer's features by attribution and by ablation."""
+        from sae.causal.tables import explain_prompt
+
+        stage = atlas.stage(context)
+        if kept := stage.kept():
+            return kept
+        model = dictionary.facts["model"]["name"]
+        asked = [prompt for prompt in atlas.config.prompts if prompt.model == model]
+        subject = dictionary.subject()
+        found = [
+            explain_prompt(
+                subject,
+                dictionary.manifest.hookpoint,
+                dictionary.dictionary,
+                dictionary.dictionary_id,
+                prompt,
+                run_id=context.run_id,
+                massive_norm=dictionary.massive_norm,
+            )
+            for prompt in asked
+        ]
+        tables = {
+            "prompts": stacked([one.prompts for one in found], "prompts"),
+            "attribution_runs": stacked([one.attribution_runs for one in found], "attribution_runs"),
+            "attributions": stacked([one.attributions for one in found], "attributions"),
+        }
+        return tables_made(
+            stage,
+            dictionary,
+            tables,
+            leave_out=("run_id",),
+            metadata={"answers": dg.MetadataValue.md(_answers(tables["prompts"]))},
+            # explain_prompt refuses parts that do not add up, so what comes here is within the bound.
+            checks=[at_most("attribution_adds_up", 0, ADDS_UP)],
+        )
+
+    @made(
+        keys,
+        "steering",
+        group="attribution",
+        io="tables",
+        loads=["dictionary", "features", "evaluation"],
+        after=["steering_config"],
+        kinds={"pytorch"},
+        pool="gpu",
+    )
+    def steering(
+        context: dg.AssetExecutionContext,
+        atlas: Atlas,
+        dictionary: Pinned,
+        features: dict[str, pl.DataFrame],
+        evaluation: dict[str, pl.DataFrame],
+    ) -> dg.MaterializeResult:
+        """Completions with a feature clamped to multiples of its maximum, at every position, the error kept."""
+        from sae.causal.steering import Clamp
+        from sae.causal.tables import steer_prompts
+        from sae.evaluation.steered import steered_features
+
+        stage = atlas.stage(context)
+        if kept := stage.kept():
+            return kept
+        config = atlas.config.steering
+        chosen = steered_features(
+            config,
+            dictionary.dictionary_id,
+            features["features"],
+            evaluation["concept_scores"],
+            evaluation["concepts"],
+        )
+        strongest = dict(features["features"].select("index", "max_activation").iter_rows())
+        clamps = [Clamp(index, strength, strongest[index]) for index in chosen for strength in config.strengths]
+        steered = steer_prompts(
+            dictionary.subject(),
+            dictionary.manifest.hookpoint,
+            dictionary.dictionary,
+            dictionary.dictionary_id,
+            config.prompts,
+            clamps,
+            config.new_tokens,
+            massive_norm=dictionary.massive_norm,
+        )
+        return tables_made(stage, dictionary, {"prompts": steered.prompts, "steering": steered.steering})
+
+    @made(
+        keys,
+        "attribution_edges",
+        group="attribution",
+        io="tables",
+        after=["dictionary", "attributions"],
+        kinds={"pytorch"},
+        pool="gpu",
+    )
+    def attribution_edges(context: dg.AssetExecutionContext, atlas: Atlas) -> dg.MaterializeResult:
+        """Which features of an earlier site act on the features that an answer is attributed to at a later one.
+
+        Between neighbouring sites of one model, recipe by recipe; a model that is read at one site has no edges.
+        """
+        stage = atlas.stage(context)
+        if kept := stage.kept():
+            return kept
+        frames = [
+            prompt_edges(atlas, early, late, recipe)
+            for early, late in neighbouring_sites(atlas)
+            for recipe in atlas.config.dictionaries
+            if {f"{early}.{recipe}", f"{late}.{recipe}"} <= set(atlas.config.pairs())
+        ]
+        return site_tables_made(stage, {"attribution_edges": stacked(frames, "attribution_edges")})
+
+    return [
+        source(keys, "prompts_config", group="attribution", description="The questions kept fresh."),
+        source(keys, "steering_config", group="attribution", description="What is steered, how strongly, on what."),
+        attributions,
+        steering,
+        attribution_edges,
+    ]
+
+
+def neighbouring_sites(atlas: Atlas) -> list[tuple[str, str]]:
+    """Pairs of sites of one model that follow each other in it, the earlier one first."""
+    from sae.models.hookpoints import block_paths
+
+    pairs = []
+    for model in atlas.config.models:
+        sites = [site for site in atlas.config.sites if site.model == model]
+        if len(sites) > 1:
+            order = list(block_paths(atlas.subject(model).module))
+            sites = sorted((site for site in sites if site.hookpoint in order), key=lambda site: order.index(site.hookpoint))
+            pairs += [(one.name, other.name) for one, other in pairwise(sites)]
+    return pairs
+
+
+def prompt_edges(atlas: Atlas, early: str, late: str, recipe: str) -> pl.DataFrame:
+    """`attribution_edges` of every configured prompt between two sites, for one recipe; none without both dictionaries."""
+    from sae.causal import edges
+    from sae.causal.edges import SitedDictionary
+
+    cells = [Cell("dictionary", f"{site}.{recipe}") for site in (early, late)]
+    refs = [atlas.ref_or_none(cell) for cell in cells]
+    asked = atlas.ref_or_none(Cell("attributions", f"{late}.{recipe}"))
+    if None in refs or asked is None:
+        return stacked([], "attribution_edges")
+    pinned = [Pinned(atlas.store, ref) for ref in refs if ref]
+    sited = [SitedDictionary(p.dictionary_id, p.dictionary, p.manifest.hookpoint, p.massive_norm) for p in pinned]
+    subject = pinned[1].subject()
+    rows = atlas.table(asked.cell, "attributions").filter(pl.col("rank") <= EDGE_TARGETS)
+    frames = []
+    for prompt in atlas.table(asked.cell, "prompts").to_dicts():
+        targets = rows.filter(pl.col("prompt_id") == prompt["prompt_id"]).select("position", "index").rows()
+        encoded = subject.codec.encode(prompt["text"])
+        frames.append(edges.attribution_edges(subject, *sited, encoded, prompt["prompt_id"], targets))
+    return stacked(frames, "attribution_edges")
+
+
+def _answers(prompts: pl.DataFrame) -> str:
+    rows = [
+        f"| {row['text']} | {row['predicted']} | {'right' if row['is_correct'] else 'wrong'} | {row['logit_diff']:.2f} |"
+        for row in prompts.to_dicts()
+    ]
+    return "\n".join(["| prompt | answer | | logit difference |", "|---|---|---|---|", *rows])

@@ -1,0 +1,130 @@
+"""Labels: what each feature is called, on what evidence, and how well that holds. The ledger keeps every one ever written."""
+
+import datetime
+
+import dagster as dg
+import polars as pl
+
+from assets.features import tables_made
+from assets.neighbors import stacked
+from orchestration.asset import made, source
+from orchestration.checks import at_least
+from orchestration.partitions import Keys
+from orchestration.pinned import Pinned
+from orchestration.resources import Atlas
+from sae.config import load_workspace
+
+NOT_CONTENT = ("run_id", "created_at", "cost_usd")
+"""Columns in which two equal labels may differ."""
+
+
+@dg.definitions
+def labels_definitions() -> dg.Definitions:
+    """The assets of the group."""
+    return dg.Definitions(assets=labels_assets(Keys(load_workspace().config)))
+
+
+def labels_assets(keys: Keys) -> list[dg.AssetsDefinition]:
+    """`labels`, `label_scores`, and the sources that they watch."""
+
+    @made(
+        keys,
+        "labels",
+        group="labels",
+        io="tables",
+        loads=["dictionary", "features", "examples"],
+        after=["labeler_config"],
+        kinds={"sqlite", "polars"},
+        pool="llm",
+    )
+    def labels(
+        context: dg.AssetExecutionContext,
+        atlas: Atlas,
+        dictionary: Pinned,
+        features: dict[str, pl.DataFrame],
+        examples: dict[str, pl.DataFrame],
+    ) -> dg.MaterializeResult:
+        """A label for every live feature: its words, a sentence, how sure the labeler is, and what it was shown."""
+        from sae.labels.lexical import label_features
+        from sae.labels.words import count_words
+
+        stage = atlas.stage(context)
+        if kept := stage.kept():
+            return kept
+        written, uses = label_features(
+            features["features"],
+            examples["examples"],
+            count_words(shard.tokens for shard in dictionary.shards()),
+            seed=atlas.config.labeler.seed,
+            run_id=context.run_id,
+            created_at=datetime.datetime.now(datetime.UTC),
+        )
+        with atlas.ledger() as ledger:
+            ledger.append(labels=written, label_examples=uses)
+        alive = int((~features["features"]["is_dead"]).sum())
+        covered = written.filter(pl.col("status") == "ok")["feature_id"].n_unique() / max(1, alive)
+        return tables_made(
+            stage,
+            dictionary,
+            {"labels": written, "label_examples": uses},
+            leave_out=NOT_CONTENT,
+            metadata={"covered": covered, "first": dg.MetadataValue.md(_first(written))},
+            checks=[at_least("labels_cover", covered, atlas.config.checks.labels_cover)],
+        )
+
+    @made(
+        keys,
+        "label_scores",
+        group="labels",
+        io="tables",
+        loads=["dictionary", "labels", "examples", "evaluation"],
+        after=["scorers_config"],
+        kinds={"polars"},
+        pool="llm",
+    )
+    def label_scores(
+        context: dg.AssetExecutionContext,
+        atlas: Atlas,
+        dictionary: Pinned,
+        labels: dict[str, pl.DataFrame],
+        examples: dict[str, pl.DataFrame],
+        evaluation: dict[str, pl.DataFrame],
+    ) -> dg.MaterializeResult:
+        """How well labels predict their features on examples that the labeler never saw; where truth is known, against it."""
+        from sae.evaluation.best_known import best_concepts
+        from sae.evaluation.world_truth import world_names
+
+        from sae.labels.rule import score_rules
+        from sae.labels.truth import score_truth
+
+        stage = atlas.stage(context)
+        if kept := stage.kept():
+            return kept
+        record = (atlas.config.labeler.seed, context.run_id, datetime.datetime.now(datetime.UTC))
+        written = labels["labels"]
+        scores = []
+        if "rule" in atlas.config.scorers:
+            scores.append(score_rules(written, labels["label_examples"], examples["examples"], *record))
+        if "truth" in atlas.config.scorers:
+            concepts = best_concepts(evaluation["concept_scores"], world_names())
+            scores.append(score_truth(written, concepts, *record))
+        frame = stacked(scores, "label_scores")
+        with atlas.ledger() as ledger:
+            ledger.append(label_scores=frame)
+        means = dict(frame.group_by("scorer").agg(pl.col("score").mean()).sort("scorer").iter_rows())
+        return tables_made(stage, dictionary, {"label_scores": frame}, leave_out=NOT_CONTENT, metadata={"mean": means})
+
+    return [
+        source(keys, "labeler_config", group="labels", description="Who writes the labels, and the seed."),
+        source(keys, "scorers_config", group="labels", description="Which scorers judge them."),
+        labels,
+        label_scores,
+    ]
+
+
+def _first(labels: pl.DataFrame) -> str:
+    rows = [
+        f"| {row['index']} | {row['label'].replace('|', ' ')} | {row['confidence']:.2f} |"
+        for row in labels.head(20).to_dicts()
+    ]
+    return "\n".join(["| index | label | confidence |", "|---|---|---|", *rows])

@@ -1,0 +1,91 @@
+"""Neighbours: which features lie close to one another, in a dictionary, across dictionaries and across versions."""
+
+from itertools import permutations
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from assets.features import tables_made
+from orchestration.asset import made
+from orchestration.checks import at_most
+from orchestration.partitions import Cell, Keys
+from orchestration.pinned import Pinned
+from orchestration.resources import Atlas
+from sae.config import load_workspace
+from sae.identity import content_id, frame_id
+
+
+@dg.definitions
+def neighbors_definitions() -> dg.Definitions:
+    """The assets of the group."""
+    return dg.Definitions(assets=neighbors_assets(Keys(load_workspace().config)))
+
+
+def neighbors_assets(keys: Keys) -> list[dg.AssetsDefinition]:
+    """`neighbors`, `cross_neighbors` and `feature_matches`."""
+
+    @made(keys, "neighbors", group="neighbors", io="tables", loads=["dictionary", "features"], kinds={"pytorch"})
+    def neighbors(
+        context: dg.AssetExecutionContext, atlas: Atlas, dictionary: Pinned, features: dict[str, pl.DataFrame]
+    ) -> dg.MaterializeResult:
+        """The nearest features of the same dictionary, by the cosine of their decoder rows."""
+        from sae.features.neighbors import neighbors_within
+
+        stage = atlas.stage(context)
+        if kept := stage.kept():
+            return kept
+        directions = dictionary.directions(features["features"])
+        frame = neighbors_within(directions)
+        lonely = len(directions.index) - frame["feature_id"].n_unique()
+        return tables_made(stage, dictionary, {"neighbors": frame}, checks=[at_most("neighbors_complete", lonely, 0)])
+
+    @made(keys, "cross_neighbors", group="neighbors", io="tables", after=["dictionary", "features"], kinds={"pytorch"})
+    def cross_neighbors(context: dg.AssetExecutionContext, atlas: Atlas) -> dg.MaterializeResult:
+        """The nearest features of the site's other dictionaries, and how features of a small one split in a large one."""
+        from sae.features.families import families
+        from sae.features.neighbors import neighbors_across
+
+        stage = atlas.stage(context)
+        if kept := stage.kept():
+            return kept
+        site = [
+            (pinned.dictionary.d_sae, pinned.directions(atlas.table(Cell("features", pair), "features")))
+            for pair, pinned in atlas.pinned(context.partition_key).items()
+        ]
+        across = [neighbors_across(one, other) for (_, one), (_, other) in permutations(site, 2)]
+        split = [families(small, large) for (size, small), (larger, large) in permutations(site, 2) if size < larger]
+        return site_tables_made(
+            stage, {"neighbors": stacked(across, "neighbors"), "families": stacked(split, "families")}
+        )
+
+    @made(keys, "feature_matches", group="neighbors", io="tables", after=["dictionary", "features"], kinds={"pytorch"})
+    def feature_matches(context: dg.AssetExecutionContext, atlas: Atlas) -> dg.MaterializeResult:
+        """What became of each feature of the dictionaries that the current ones replaced."""
+        from sae.features.matches import match_features
+
+        stage = atlas.stage(context)
+        if kept := stage.kept():
+            return kept
+        frames = [
+            match_features(pinned.dictionary, pinned.dictionary_id, *previous, pinned.shards("held_out"))
+            for pinned in atlas.pinned(context.partition_key).values()
+            if (previous := pinned.previous())
+        ]
+        return site_tables_made(stage, {"feature_matches": stacked(frames, "feature_matches")})
+
+    return [neighbors, cross_neighbors, feature_matches]
+
+
+def site_tables_made(stage: Any, tables: dict[str, pl.DataFrame]) -> dg.MaterializeResult:
+    """The result of a body whose value is tables of a whole site."""
+    version = content_id({name: frame_id(frame) for name, frame in tables.items()})
+    return stage.made(tables, version, metadata={f"{name}_rows": frame.height for name, frame in tables.items()})
+
+
+def stacked(frames: list[pl.DataFrame], table: str) -> pl.DataFrame:
+    """Frames of one table under each other; the table without rows where there is none."""
+    from sae.catalog.frames import empty_frame
+    from sae.catalog.schema import TABLES
+
+    return pl.concat(frames) if frames else empty_frame(TABLES[table])

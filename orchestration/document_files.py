@@ -1,0 +1,36 @@
+"""A corpus shard on disk: the table of documents, and each picture as a file beside it, under its content's name."""
+
+import polars as pl
+
+from sae.identity import bytes_id
+from sae.storage import Store, StoredFile
+
+
+def write_documents(store: Store, folder: str, stem: str, documents: pl.DataFrame) -> StoredFile:
+    """Write `<folder>/<stem>.parquet`, its pictures as `<folder>/images/<hash>.png`; `image` becomes `image_path`."""
+    paths: list[str | None] = []
+    for image in documents["image"]:
+        path = None if image is None else f"{folder}/images/{bytes_id(image)}.png"
+        if path and not store.exists(path):
+            store.write_bytes(path, image)
+        paths.append(path)
+    frame = documents.drop("image").with_columns(pl.Series("image_path", paths, dtype=pl.String))
+    with store.writing(f"{folder}/{stem}.parquet") as temporary:
+        frame.write_parquet(temporary, compression="zstd")
+    return store.describe(f"{folder}/{stem}.parquet")
+
+
+def read_documents(store: Store, file: StoredFile) -> pl.DataFrame:
+    """The documents of a shard, with `image_path` and the pictures' bytes as `image`."""
+    frame = pl.read_parquet(store.verify(file))
+    images = [None if path is None else store.read_bytes(path) for path in frame["image_path"]]
+    return frame.with_columns(pl.Series("image", images, dtype=pl.Binary))
+
+
+def document_rows(store: Store, file: StoredFile, tokens: StoredFile | None) -> pl.DataFrame:
+    """The documents of a shard without their pictures' bytes, with `n_tokens` counted in a table of tokens (or null)."""
+    frame = pl.read_parquet(store.verify(file))
+    if tokens is None:
+        return frame.with_columns(pl.lit(None, pl.Int32).alias("n_tokens"))
+    counted = pl.read_parquet(store.verify(tokens), columns=["document_id"]).group_by("document_id").len("n_tokens")
+    return frame.join(counted, on="document_id", how="left").with_columns(pl.col("n_tokens").cast(pl.Int32))

@@ -1,0 +1,100 @@
+"""What a run ends with: what was trained, how good it is, what is best known, and the answers to the questions."""
+
+from typing import Any
+
+from sae.catalog import Catalog, open_catalog
+from sae.config import Workspace
+from sae.storage import Store
+
+_BEST_KNOWN = """
+    select f.feature_id, l.label, l.explanation, f.density, max(c.f1) as f1, arg_max(k.name, c.f1) as concept,
+           max(s.score) as rule
+    from features f join current_labels l using (feature_id) join dictionaries d on d.dictionary_id = f.dictionary_id
+    left join concept_scores c on c.feature_id = f.feature_id and c.slice = 'all'
+    left join concepts k using (concept_id)
+    left join label_scores s on s.label_id = l.label_id and s.scorer = 'rule'
+    where d.is_current and not f.is_dead and f.dictionary_id = ?
+    group by all order by f1 desc nulls last, rule desc nulls last, f.density desc, f.feature_id limit 5
+"""
+
+
+def summary(workspace: Workspace) -> str:
+    """The summary of the published catalog, as text; says so where none is published."""
+    store = Store(workspace.store)
+    if not store.exists("catalog/CURRENT"):
+        return "No catalog is published yet."
+    with open_catalog(store) as catalog:
+        dictionaries = catalog.sql("select * from dictionaries where is_current order by site, d_sae desc").to_dicts()
+        parts = [f"Catalog {catalog.version} in {workspace.store}", *_models(catalog)]
+        for dictionary in dictionaries:
+            parts.append(_dictionary(dictionary))
+            parts += _best_known(catalog, dictionary["dictionary_id"])
+        parts += _answers(catalog)
+    return "\n".join(parts)
+
+
+def _models(catalog: Catalog) -> list[str]:
+    return [
+        f"Model {row['name']}: {row['architecture']}, {row['n_layers']} layers, {row['n_parameters']:,} parameters"
+        for row in catalog.sql("select * from models order by name").to_dicts()
+    ]
+
+
+def _dictionary(row: dict[str, Any]) -> str:
+    return (
+        f"\nDictionary {row['site']}.{row['recipe']} ({row['dictionary_id']}): {row['architecture']}, {row['d_sae']:,} latents,"
+        f" {row['tokens_trained']:,} tokens\n"
+        f"  variance explained {1 - row['fvu']:.1%} {_bar(1 - row['fvu'])}   loss recovered {row['loss_recovered']:.1%}"
+        f" {_bar(row['loss_recovered'])}\n"
+        f"  L0 {row['l0']:.1f}, dead {row['dead_fraction']:.1%}"
+    )
+
+
+def _best_known(catalog: Catalog, dictionary_id: str) -> list[str]:
+    lines = ["  best known:"]
+    for row in catalog.sql(_BEST_KNOWN, [dictionary_id]).to_dicts():
+        known = f"F1 {row['f1']:.2f} for {row['concept']}" if row["f1"] is not None else f"rule {row['rule'] or 0:.2f}"
+        lines.append(f"    {row['feature_id']}  {row['label']}  ({known}, active on {row['density']:.2%} of tokens)")
+    return lines
+
+
+def _answers(catalog: Catalog) -> list[str]:
+    lines = []
+    asked = catalog.sql("select * from prompts where target is not null order by prompt_id").to_dicts()
+    for prompt in asked:
+        verdict = "right" if prompt["is_correct"] else f"wrong, asked for {prompt['target']}"
+        lines.append(f"\n{prompt['text']} → {prompt['predicted']} ({verdict})")
+        runs = catalog.sql(
+            "select r.*, d.recipe from attribution_runs r join dictionaries d using (dictionary_id) "
+            "where prompt_id = ? order by d.d_sae desc",
+            [prompt["prompt_id"]],
+        ).to_dicts()
+        for run in runs:
+            lines.append(
+                f"  features on the way ({run['recipe']}; Spearman with ablation {_number(run['ablation_spearman'])},"
+                f" error term {run['error_attribution']:+.2f} of {run['logit_diff']:+.2f} logits):"
+            )
+            lines += _way(catalog, run)
+    return lines
+
+
+def _way(catalog: Catalog, run: dict[str, Any]) -> list[str]:
+    rows = catalog.sql(
+        "select a.*, l.label from attributions a left join current_labels l using (feature_id) "
+        "where a.prompt_id = ? and a.dictionary_id = ? order by rank limit 8",
+        [run["prompt_id"], run["dictionary_id"]],
+    ).to_dicts()
+    return [
+        f"    {row['attribution']:+6.2f} (ablated {_number(row['ablation_effect'])})  at {row['token']!r}: "
+        f"{row['label'] or row['feature_id']}"
+        for row in rows
+    ]
+
+
+def _bar(share: float, width: int = 20) -> str:
+    filled = round(max(0.0, min(1.0, share)) * width)
+    return "█" * filled + "░" * (width - filled)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.2f}"
