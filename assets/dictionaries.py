@@ -59,6 +59,8 @@ def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
             "inputs": stage.inputs,
             "build_key": stage.build_key,
             "code_version": stage.code_version,
+            "run_id": context.run_id,
+            "created_at": utc_now(),
         }
         built = build_dictionary(
             recipe,
@@ -67,7 +69,7 @@ def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
             basis.subject(),
             basis.documents("held_out").sort("document_id").head(LOSS_DOCUMENTS),
             Path(tempfile.mkdtemp(prefix="feature-atlas-dictionary-")),
-            pinned | {"run_id": context.run_id, "created_at": utc_now()},
+            pinned,
             on_step=atlas.progress(f"dictionary {context.partition_key}", "tokens"),
         )
         return stage.made(

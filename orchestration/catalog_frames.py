@@ -9,7 +9,7 @@ import dagster as dg
 import polars as pl
 
 from orchestration.document_files import document_rows
-from orchestration.partitions import Keys
+from orchestration.partitions import PARTITIONED_BY, Keys
 from orchestration.records import check_rows, edge_rows, lineage_rows, run_rows
 from orchestration.refs import Ref, read_ref
 from orchestration.resources import Atlas, utc_now
