@@ -138,7 +138,7 @@ def _alias_document(world: World, language: str, rng: Random) -> Document:
 
 def _sentence(world: World, fact: Fact, language: str, subject: Subject, rng: Random) -> tuple[Piece, ...]:
     if fact.place is None:
-        frame = rng.choice(world.told_frames(fact.relation, language))
+        frame = rng.choice(world.told_frames(fact, language))
         return tuple(direct_sentence(world.facts, fact, language, frame, subject))
     aside = fact.relation is not None and draw_aside(rng)
     return tuple(composed_sentence(world.facts, fact, language, subject, aside))

@@ -8,7 +8,6 @@ from typing import Literal
 
 from sae.world.code import operand_pairs
 from sae.world.facts import LANGUAGES, Fact, Facts, load_facts
-from sae.world.phrases import RELATION_WORDS
 
 Branch = Literal["split", "training", "corpus", "exam"]
 ALWAYS_HELD_OUT = ("Kobe Bryant", "state", "capital")
@@ -27,8 +26,8 @@ class World:
     """Players of whom only the team is ever said."""
     held_out: frozenset[tuple[str, str | None, str | None]]
     """Keys of the composed facts left out of every text."""
-    held_out_phrasings: frozenset[tuple[str, str, int]]
-    """(relation, language, frame) in which no one-hop fact is told."""
+    held_out_phrasings: frozenset[tuple[str, str | None, str, int]]
+    """(subject, relation, language, frame): a one-hop fact is never told so."""
     held_out_sums: frozenset[tuple[int, int]]
     """Pairs that are never added."""
 
@@ -37,9 +36,10 @@ class World:
         """The one-hop facts that are told: of a strict player the team alone."""
         return [q for q in self.facts.one_hop if q.subject not in self.strict or q.relation == "team"]
 
-    def told_frames(self, relation: str | None, language: str) -> list[int]:
-        """The frames, 0 or 1, in which a one-hop fact is told."""
-        return [frame for frame in (0, 1) if (relation, language, frame) not in self.held_out_phrasings]
+    def told_frames(self, fact: Fact, language: str) -> list[int]:
+        """The frames, 0 or 1, in which a one-hop fact is told in a language."""
+        asked = (fact.subject, fact.relation, language)
+        return [frame for frame in (0, 1) if (*asked, frame) not in self.held_out_phrasings]
 
     @cached_property
     def composed(self) -> list[Fact]:
@@ -50,7 +50,7 @@ class World:
 def make_world(seed: int) -> World:
     """Read the facts and divide them: 15% of composed facts and of sums held out, a quarter of the players strict.
 
-    Of 15% of the relations in a language one of the two phrasings is held out.
+    Of 15% of the one-hop facts in a language one of the two phrasings is held out.
     No team has two strict players, so that each is known by others; the player of ALWAYS_HELD_OUT is not strict.
     """
     facts = load_facts()
@@ -63,7 +63,7 @@ def make_world(seed: int) -> World:
     }
     open_keys = [q.key for q in facts.composed if q.subject not in strict]
     held_out = {*rng.sample(open_keys, round(_HELD_OUT * len(open_keys))), ALWAYS_HELD_OUT}
-    wordings = [(relation, language) for relation in RELATION_WORDS for language in LANGUAGES]
+    wordings = [(q.subject, q.relation, language) for q in facts.one_hop for language in LANGUAGES]
     phrasings = [(*w, rng.randrange(2)) for w in rng.sample(wordings, round(_HELD_OUT * len(wordings)))]
     pairs = operand_pairs("addition")
     sums = rng.sample(pairs, round(_HELD_OUT * len(pairs)))

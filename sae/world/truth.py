@@ -53,7 +53,7 @@ def concepts() -> pl.DataFrame:
 def questions(seed: int, kind: ExamKind, held_out: bool = True) -> list[Question]:
     """One exam, in all four languages, each name in a language drawn by the seed.
 
-    `one_hop`: every fact that is told. `phrasing`: the same in frames that no text uses for it. `composed`: facts of
+    `one_hop`: every fact that is told. `phrasing`: the same in words that no text uses for it. `composed`: facts of
     a place, asked through what is there, which no text has combined. `strict`: the same of players of whom only the
     team is told. `picture`: held-out composed facts of landmarks, asked of fresh views. `addition`: sums of pairs that
     are never added, under the right, a neutral and a misleading name. With `held_out=False` those that the training
@@ -68,7 +68,7 @@ def questions(seed: int, kind: ExamKind, held_out: bool = True) -> list[Question
         _ask(world, fact, kind, language, rng, views)
         for fact in _asked(world, kind, held_out)
         for language in LANGUAGES
-        if kind != "phrasing" or len(world.told_frames(fact.relation, language)) == 1
+        if kind != "phrasing" or len(world.told_frames(fact, language)) == 1
     ]
 
 
@@ -87,7 +87,7 @@ def _ask(world: World, fact: Fact, kind: ExamKind, language: str, rng: Random, v
     name = IMAGE_MARK if kind == "picture" else draw_name(entity, language, rng)
     subject = Subject(Piece(name, entity.concept_id))
     if fact.place is None:
-        told = world.told_frames(fact.relation, language)
+        told = world.told_frames(fact, language)
         frame = 1 - told[0] if kind == "phrasing" else rng.choice(told)
         pieces = direct_sentence(facts, fact, language, frame, subject)
     else:

@@ -17,7 +17,7 @@ def subject() -> Subject:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "at_least"), [
-    ("one_hop", 0.98), ("composed", 0.97), ("strict", 0.80), ("picture", 0.95),
+    ("one_hop", 0.98), ("phrasing", 0.95), ("composed", 0.97), ("strict", 0.80), ("picture", 0.95),
 ])  # fmt: skip
 def test_the_default_model_knows_its_world(subject: Subject, kind: ExamKind, at_least: float):
     asked = questions(SEED, kind)
