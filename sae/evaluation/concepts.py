@@ -7,11 +7,10 @@ For concept c and feature i, which fires where its activation is above a thresho
 A false firing counts once a position, a mention once whatever its length: the strict reading. Firings outside the
 mentions of documents that name c count for nothing (see `truth`).
 
-Feature and threshold are the pair of highest F1 over all slices on the choosing half (the lowest threshold, then the
-lowest index among equals). Thresholds are tried at `LEVELS` of the feature's maximum there: weak activations say less
-than strong ones (Scaling Monosemanticity, "Assessing Feature Interpretability", rates specificity by activation level),
-so what stands for a concept is a feature at a strength. Every slice is then scored with that pair: the mentions that
-lie in the slice, and the false firings at the slice's own positions.
+The feature is the one of highest F1 over all slices on the choosing half (the lowest index among equals); every slice is
+then scored with that feature: the mentions that lie in the slice, and the false firings at the slice's own positions.
+A feature fires where it is active at all. Other thresholds, as shares of a feature's maximum on the choosing half, can be
+tried along (`levels`); then the pair of feature and threshold is chosen there.
 """
 
 from collections.abc import Sequence
@@ -28,8 +27,8 @@ from sae.evaluation.truth import ALL, Truth, build_truth
 from sae.features.codes import code_blocks
 from sae.identity import feature_id
 
-LEVELS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-"""Thresholds that are tried, as shares of a feature's maximal activation on the choosing half."""
+LEVELS = (0.0,)
+"""Thresholds that are tried, as shares of a feature's maximal activation on the choosing half: any activation fires."""
 CONCEPT_SCORES = pl.Schema(
     {
         "concept_id": pl.String,
@@ -90,8 +89,7 @@ def evaluate_concepts(
 ) -> pl.DataFrame:
     """`concept_scores` over held-out shards and the DOCUMENTS that they were read from.
 
-    `seed` splits the documents, `names` (schema `truth.NAMES`) says in which language a concept is called what;
-    `levels=(0,)` lets every activation above 0 count.
+    `seed` splits the documents, `names` (schema `truth.NAMES`) says in which language a concept is called what.
     """
     truth = build_truth(documents, pl.concat([shard.tokens for shard in shards]), seed, names)
     codes = vstack([block.codes for block in code_blocks(shards, dictionary, reach=0)], format="csr")
