@@ -1,4 +1,4 @@
-"""Attribution: the features on the way to an answer, checked by ablation; and what happens when a feature is clamped."""
+"""Attribution: the features on the way to an answer, checked by ablation; and what a clamped feature does."""
 
 from itertools import pairwise
 
@@ -166,13 +166,15 @@ def neighbouring_sites(atlas: Atlas) -> list[tuple[str, str]]:
         sites = [site for site in atlas.config.sites if site.model == model]
         if len(sites) > 1:
             order = list(block_paths(atlas.subject(model).module))
-            sites = sorted((site for site in sites if site.hookpoint in order), key=lambda site: order.index(site.hookpoint))
+            sites = sorted(
+                (site for site in sites if site.hookpoint in order), key=lambda site: order.index(site.hookpoint)
+            )
             pairs += [(one.name, other.name) for one, other in pairwise(sites)]
     return pairs
 
 
 def prompt_edges(atlas: Atlas, early: str, late: str, recipe: str) -> pl.DataFrame:
-    """`attribution_edges` of every configured prompt between two sites, for one recipe; none without both dictionaries."""
+    """`attribution_edges` of the configured prompts between two sites, for one recipe; needs both dictionaries."""
     from sae.causal import edges
     from sae.causal.edges import SitedDictionary
 
@@ -182,14 +184,16 @@ def prompt_edges(atlas: Atlas, early: str, late: str, recipe: str) -> pl.DataFra
     if None in refs or asked is None:
         return stacked([], "attribution_edges")
     pinned = [Pinned(atlas.store, ref) for ref in refs if ref]
-    sited = [SitedDictionary(p.dictionary_id, p.dictionary, p.manifest.hookpoint, p.massive_norm) for p in pinned]
+    source, target = (
+        SitedDictionary(p.dictionary_id, p.dictionary, p.manifest.hookpoint, p.massive_norm) for p in pinned
+    )
     subject = pinned[1].subject()
     rows = atlas.table(asked.cell, "attributions").filter(pl.col("rank") <= EDGE_TARGETS)
     frames = []
     for prompt in atlas.table(asked.cell, "prompts").to_dicts():
         targets = rows.filter(pl.col("prompt_id") == prompt["prompt_id"]).select("position", "index").rows()
         encoded = subject.codec.encode(prompt["text"])
-        frames.append(edges.attribution_edges(subject, *sited, encoded, prompt["prompt_id"], targets))
+        frames.append(edges.attribution_edges(subject, source, target, encoded, prompt["prompt_id"], targets))
     return stacked(frames, "attribution_edges")
 
 

@@ -1,4 +1,4 @@
-"""The catalog: a candidate is built whole and checked; the gate moves `CURRENT` to it, or leaves readers where they are."""
+"""The catalog: a candidate is built whole and checked; the gate moves `CURRENT` to it, or leaves it where it is."""
 
 from typing import Any
 

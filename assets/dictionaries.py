@@ -93,7 +93,9 @@ def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         """The gate: the last candidate that passed every check. It yields nothing while there is none."""
         stage = atlas.stage(context)
         candidate = atlas.ref(Cell("dictionary_candidate", context.partition_key))
-        faults = [check for check in quality_checks(candidate.facts["quality"], atlas.config.checks) if not check.passed]
+        faults = [
+            check for check in quality_checks(candidate.facts["quality"], atlas.config.checks) if not check.passed
+        ]
         previous = atlas.ref_or_none(stage.cell)
         if not faults:
             yield stage.adopted(candidate, {"accepted": True, "previous": predecessor(previous, candidate)})

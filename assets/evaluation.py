@@ -1,4 +1,4 @@
-"""Evaluation: what is claimed of a dictionary, measured on held-out data and against ground truth where there is one."""
+"""Evaluation: what is claimed of a dictionary, measured on held-out data, and against the truth where it is known."""
 
 import dagster as dg
 import polars as pl

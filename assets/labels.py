@@ -1,4 +1,4 @@
-"""Labels: what each feature is called, on what evidence, and how well that holds. The ledger keeps every one ever written."""
+"""Labels: what each feature is called, on what evidence, and how well it holds. The ledger keeps all ever written."""
 
 import datetime
 
@@ -90,10 +90,9 @@ def labels_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         examples: dict[str, pl.DataFrame],
         evaluation: dict[str, pl.DataFrame],
     ) -> dg.MaterializeResult:
-        """How well labels predict their features on examples that the labeler never saw; where truth is known, against it."""
+        """How well labels predict their features on examples never shown, and, where truth is known, whether they name it."""
         from sae.evaluation.best_known import best_concepts
         from sae.evaluation.world_truth import world_names
-
         from sae.labels.rule import score_rules
         from sae.labels.truth import score_truth
 

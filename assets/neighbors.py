@@ -42,7 +42,7 @@ def neighbors_assets(keys: Keys) -> list[dg.AssetsDefinition]:
 
     @made(keys, "cross_neighbors", group="neighbors", io="tables", after=["dictionary", "features"], kinds={"pytorch"})
     def cross_neighbors(context: dg.AssetExecutionContext, atlas: Atlas) -> dg.MaterializeResult:
-        """The nearest features of the site's other dictionaries, and how features of a small one split in a large one."""
+        """The nearest features of the site's other dictionaries, and how features of a small one split in a large."""
         from sae.features.families import families
         from sae.features.neighbors import neighbors_across
 

@@ -36,7 +36,8 @@ def feature_card(catalog: Catalog, feature_id: str) -> dict[str, Any]:
             one,
         ).to_dicts(),
         "logit_weights": catalog.sql(
-            "select sign, rank, token, weight from logit_weights where feature_id = ? and rank <= 5 order by sign desc, rank",
+            "select sign, rank, token, weight from logit_weights where feature_id = ? and rank <= 5 "
+            "order by sign desc, rank",
             one,
         ).to_dicts(),
     }

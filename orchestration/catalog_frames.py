@@ -129,9 +129,7 @@ def _shard_rows(accepted: Iterable[Ref]) -> list[dict[str, Any]]:
     ]
 
 
-def _corpus(
-    store: Store, refs: Sequence[Ref], accepted: Iterable[Ref]
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _corpus(store: Store, refs: Sequence[Ref], accepted: Iterable[Ref]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """`documents` and `shards`: all that an accepted dictionary pins, and the corpora as they are now."""
     files = {ref.files["documents"].path: ref.files["documents"] for ref in refs if ref.asset == "corpus"}
     now = {ref.files["documents"].path: ref.finished_at for ref in refs if ref.asset == "corpus"}

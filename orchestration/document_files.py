@@ -10,10 +10,12 @@ def write_documents(store: Store, folder: str, stem: str, documents: pl.DataFram
     """Write `<folder>/<stem>.parquet`, its pictures as `<folder>/images/<hash>.png`; `image` becomes `image_path`."""
     paths: list[str | None] = []
     for image in documents["image"]:
-        path = None if image is None else f"{folder}/images/{bytes_id(image)}.png"
-        if path and not store.exists(path):
+        if image is None:
+            paths.append(None)
+            continue
+        paths.append(path := f"{folder}/images/{bytes_id(image)}.png")
+        if not store.exists(path):
             store.write_bytes(path, image)
-        paths.append(path)
     frame = documents.drop("image").with_columns(pl.Series("image_path", paths, dtype=pl.String))
     with store.writing(f"{folder}/{stem}.parquet") as temporary:
         frame.write_parquet(temporary, compression="zstd")
@@ -28,7 +30,7 @@ def read_documents(store: Store, file: StoredFile) -> pl.DataFrame:
 
 
 def document_rows(store: Store, file: StoredFile, tokens: StoredFile | None) -> pl.DataFrame:
-    """The documents of a shard without their pictures' bytes, with `n_tokens` counted in a table of tokens (or null)."""
+    """The documents of a shard without their pictures' bytes; `n_tokens` is counted in a table of tokens, or null."""
     frame = pl.read_parquet(store.verify(file))
     if tokens is None:
         return frame.with_columns(pl.lit(None, pl.Int32).alias("n_tokens"))

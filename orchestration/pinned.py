@@ -85,7 +85,8 @@ class Pinned(Basis):
         """The dictionary itself."""
         from sae.dictionaries.layout import load_dictionary
 
-        return load_dictionary(self.store.verify(self.ref.files["sae_weights.safetensors"]).parent)
+        paths = [self.store.verify(file) for file in self.ref.files.values()]
+        return load_dictionary(paths[0].parent)
 
     def previous(self) -> "tuple[Dictionary, str] | None":
         """The dictionary that this one replaced, with its id; None for the first of its site and recipe."""
@@ -93,10 +94,9 @@ class Pinned(Basis):
 
         if not (before := self.facts["previous"]):
             return None
-        folder = f"dictionaries/{before['dictionary_id']}"
-        return load_dictionary([self.store.local(f"{folder}/{file}") for file in before["files"]][0].parent), before[
-            "dictionary_id"
-        ]
+        name = before["dictionary_id"]
+        paths = [self.store.local(f"dictionaries/{name}/{file}") for file in before["files"]]
+        return load_dictionary(paths[0].parent), name
 
     def directions(self, features: pl.DataFrame) -> "Directions":
         """Unit decoder rows of the live features, by the table `features` of this dictionary."""

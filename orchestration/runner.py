@@ -1,4 +1,4 @@
-"""Bring a workspace up to date: plan, make what is ready, plan again, until nothing is stale. Every step is a Dagster run."""
+"""Bring a workspace up to date: plan, make what is ready, plan again, until nothing is stale. Each step is a run."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -180,9 +180,7 @@ def _batches(ready: list[Standing]) -> Iterator[list[Standing]]:
     yield from groups.values()
 
 
-def _run(
-    session: Session, cells: list[Cell], trigger: str, show_progress: bool
-) -> tuple[set[str], dict[str, str]]:
+def _run(session: Session, cells: list[Cell], trigger: str, show_progress: bool) -> tuple[set[str], dict[str, str]]:
     """One Dagster run of some assets at one partition: the assets made, and the error of each that failed."""
     atlas = Atlas(config_path=str(session.workspace.path), show_progress=show_progress)
     result = dg.materialize(

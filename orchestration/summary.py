@@ -42,8 +42,8 @@ def _models(catalog: Catalog) -> list[str]:
 
 def _dictionary(row: dict[str, Any]) -> str:
     return (
-        f"\nDictionary {row['site']}.{row['recipe']} ({row['dictionary_id']}): {row['architecture']}, {row['d_sae']:,} latents,"
-        f" {row['tokens_trained']:,} tokens\n"
+        f"\nDictionary {row['site']}.{row['recipe']} ({row['dictionary_id']}): {row['architecture']}, "
+        f"{row['d_sae']:,} latents, {row['tokens_trained']:,} tokens\n"
         f"  variance explained {1 - row['fvu']:.1%} {_bar(1 - row['fvu'])}   loss recovered {row['loss_recovered']:.1%}"
         f" {_bar(row['loss_recovered'])}\n"
         f"  L0 {row['l0']:.1f}, dead {row['dead_fraction']:.1%}"

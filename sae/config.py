@@ -38,7 +38,7 @@ class CorpusConfig(_Section):
     source: Literal["world", "python_docs", "files", "huggingface"]
     """The adapter in `sae/corpora/` that reads it."""
     shards: int = Field(default=4, ge=2)
-    """Number of shards (`files` has at least one a file). The last eighth of a corpus, at least one shard, is held out."""
+    """Number of shards (`files` has at least one a file). The last eighth of them, at least one, is held out."""
     documents: int | None = Field(default=None, ge=1)
     """Upper bound on documents; for `world` the number drawn."""
     tokens: int | None = Field(default=None, ge=1)
@@ -72,9 +72,9 @@ class SiteConfig(_Section):
     store_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Number format of the stored activations."""
     normalisation: Literal["sqrt_d", "mean_square"] = "sqrt_d"
-    """One scalar a site: mean L2 norm = sqrt(d) (April 2024 update), or mean squared norm = d (Scaling Monosemanticity)."""
+    """One scalar a site: mean L2 norm sqrt(d) (April 2024 update), or mean squared norm d (Scaling Monosemanticity)."""
     massive_norm_ratio: float = Field(default=10.0, gt=1)
-    """Positions whose norm exceeds this multiple of the shard's median are massive activations: counted, not trained on."""
+    """Positions whose norm exceeds this multiple of the shard's median are massive: counted, not trained on."""
 
     @property
     def name(self) -> str:

@@ -47,7 +47,9 @@ class Store:
         full = self._full(folder)
         if not self._fs.exists(full):
             return []
-        names = (PurePosixPath(entry["name"]).name for entry in self._fs.ls(full, detail=True) if entry["type"] == "file")
+        names = (
+            PurePosixPath(entry["name"]).name for entry in self._fs.ls(full, detail=True) if entry["type"] == "file"
+        )
         return sorted(f"{folder}/{name}" for name in names if not name.startswith(_TEMPORARY))
 
     def read_bytes(self, path: str) -> bytes:
@@ -112,7 +114,9 @@ class Store:
         """The local path of a file whose size and hash are as recorded. Raises AtlasError naming a damaged one."""
         local = self.local(file.path)
         if local.stat().st_size != file.size or file_sha256(local) != file.sha256:
-            raise AtlasError(f"{file.path} is damaged: its hash is not the recorded one. Delete it and run `atlas run`.")
+            raise AtlasError(
+                f"{file.path} is damaged: its hash is not the recorded one. Delete it and run `atlas run`."
+            )
         return local
 
     def delete(self, path: str) -> None:

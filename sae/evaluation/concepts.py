@@ -7,9 +7,9 @@ For concept c and feature i, which fires where its activation is above a thresho
 A false firing counts once a position, a mention once whatever its length: the strict reading. Firings outside the
 mentions of documents that name c count for nothing (see `truth`).
 
-The feature is the one of highest F1 over all slices on the choosing half (the lowest index among equals); every slice is
-then scored with that feature: the mentions that lie in the slice, and the false firings at the slice's own positions.
-A feature fires where it is active at all. Other thresholds, as shares of a feature's maximum on the choosing half, can be
+The feature is the one of highest F1 over all slices on the choosing half (the lowest index among equals); every slice
+is then scored with that feature: the mentions in the slice, and the false firings at the slice's own positions. A
+feature fires where it is active at all. Other thresholds, as shares of a feature's maximum on the choosing half, can be
 tried along (`levels`); then the pair of feature and threshold is chosen there.
 """
 

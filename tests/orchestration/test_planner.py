@@ -1,5 +1,7 @@
 """What is stale, and why, follows from what is recorded now and from nothing else."""
 
+from collections.abc import Callable
+
 import pytest
 
 from orchestration.partitions import Cell, Keys
@@ -68,7 +70,7 @@ def make(store, cell, data_version, graph=GRAPH, sources=SOURCES):
     write_ref(store, Ref(cell.asset, cell.partition, data_version, key, version, inputs, {}))
 
 
-def make_all(store, graph=GRAPH, sources=SOURCES, result=str, given_up=frozenset()):
+def make_all(store, graph=GRAPH, sources=SOURCES, result: Callable[[Cell], str] = str, given_up=frozenset()):
     made = []
     for _ in graph.assets:
         for standing in plan(KEYS, graph, store, sources, given_up).of("missing", "stale"):

@@ -16,6 +16,12 @@ def store(tmp_path):
     return Store(str(tmp_path / "store"))
 
 
+def write_and_fail(store, path, error):
+    with store.writing(path) as temporary:
+        temporary.write_bytes(b"the first bytes")
+        raise error
+
+
 def files_of(store):
     return sorted(name for _, _, names in os.walk(store.root) for name in names)
 
@@ -31,27 +37,28 @@ def test_what_is_written_is_read(store):
 def test_a_block_that_fails_leaves_the_old_file_and_no_other(store):
     store.write_bytes("CURRENT", b"1")
 
-    with pytest.raises(RuntimeError, match="killed"), store.writing("CURRENT") as path:
-        path.write_bytes(b"half of tw")
-        raise RuntimeError("killed")
+    with pytest.raises(RuntimeError, match="killed"):
+        write_and_fail(store, "CURRENT", RuntimeError("killed"))
 
     assert store.read_bytes("CURRENT") == b"1"
     assert files_of(store) == ["CURRENT"]
 
 
 def test_a_full_disk_is_said_in_words_and_leaves_nothing(store):
-    with pytest.raises(AtlasError, match="No space left for models/weights"), store.writing("models/weights") as path:
-        path.write_bytes(b"the first bytes")
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(AtlasError, match="No space left for models/weights"):
+        write_and_fail(store, "models/weights", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
     assert files_of(store) == []
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_real_full_device_is_said_in_words(store):
-    with pytest.raises(AtlasError, match="No space left"), store.writing("models/weights"):
-        with open("/dev/full", "wb") as full:
+    def write_to_the_full_device():
+        with store.writing("models/weights"), open("/dev/full", "wb") as full:
             full.write(b"x" * 100_000)
+
+    with pytest.raises(AtlasError, match="No space left"):
+        write_to_the_full_device()
 
 
 def test_a_damaged_file_is_named(store):
