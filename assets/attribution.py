@@ -198,8 +198,9 @@ def prompt_edges(atlas: Atlas, early: str, late: str, recipe: str) -> pl.DataFra
 
 
 def _answers(prompts: pl.DataFrame) -> str:
+    verdict = {True: "right", False: "wrong"}
     rows = [
-        f"| {row['text']} | {row['predicted']} | {'right' if row['is_correct'] else 'wrong'} | {row['logit_diff']:.2f} |"
+        f"| {row['text']} | {row['predicted']} | {verdict[row['is_correct']]} | {row['logit_diff']:.2f} |"
         for row in prompts.to_dicts()
     ]
     return "\n".join(["| prompt | answer | | logit difference |", "|---|---|---|---|", *rows])

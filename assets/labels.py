@@ -90,7 +90,7 @@ def labels_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         examples: dict[str, pl.DataFrame],
         evaluation: dict[str, pl.DataFrame],
     ) -> dg.MaterializeResult:
-        """How well labels predict their features on examples never shown, and, where truth is known, whether they name it."""
+        """How well labels predict their features on examples never shown, and whether they name the known concept."""
         from sae.evaluation.best_known import best_concepts
         from sae.evaluation.world_truth import world_names
         from sae.labels.rule import score_rules

@@ -22,7 +22,7 @@ def concept_summaries(concept_scores: pl.DataFrame, concepts: pl.DataFrame, seed
     """
     scores = concept_scores.join(concepts.select("concept_id", "kind"), on="concept_id", how="inner")
     measures = [
-        mean(f"{kind}_f1", part["f1"].to_list(), "concepts", seed, fires="activation > 0")
+        mean(f"{kind}_f1", part["f1"].to_list(), "concepts", seed, fires="above the threshold chosen with the feature")
         for kind in F1_KINDS
         if len(part := scores.filter(pl.col("kind") == kind, pl.col("slice") == ALL))
     ]

@@ -7,10 +7,11 @@ For concept c and feature i, which fires where its activation is above a thresho
 A false firing counts once a position, a mention once whatever its length: the strict reading. Firings outside the
 mentions of documents that name c count for nothing (see `truth`).
 
-The feature is the one of highest F1 over all slices on the choosing half (the lowest index among equals); every slice
-is then scored with that feature: the mentions in the slice, and the false firings at the slice's own positions. A
-feature fires where it is active at all. Other thresholds, as shares of a feature's maximum on the choosing half, can be
-tried along (`levels`); then the pair of feature and threshold is chosen there.
+Feature and threshold are the pair of highest F1 over all slices on the choosing half (the lowest threshold, then the
+lowest index among equals); every slice is then scored with that pair: the mentions in the slice, and the false firings
+at the slice's own positions. A latent with its threshold is a probe of one dimension, as in Gurnee et al. 2023 ("Finding
+Neurons in a Haystack", k = 1) and Gao et al. 2024 (§4.2); weak activations say less than strong ones (Scaling
+Monosemanticity rates specificity by activation level). With `levels=ANY_ACTIVATION` every activation fires.
 """
 
 from collections.abc import Sequence
@@ -27,8 +28,10 @@ from sae.evaluation.truth import ALL, Truth, build_truth
 from sae.features.codes import code_blocks
 from sae.identity import feature_id
 
-LEVELS = (0.0,)
-"""Thresholds that are tried, as shares of a feature's maximal activation on the choosing half: any activation fires."""
+LEVELS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""Thresholds that are tried, as shares of a feature's maximal activation on the choosing half."""
+ANY_ACTIVATION = (0.0,)
+"""No threshold: the stricter reading, reported beside the other."""
 CONCEPT_SCORES = pl.Schema(
     {
         "concept_id": pl.String,

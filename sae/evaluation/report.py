@@ -1,6 +1,7 @@
 """All that is measured of one accepted dictionary: the tables `concepts`, `concept_scores` and `evaluation`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import polars as pl
 import torch
@@ -8,7 +9,8 @@ import torch
 from sae.activations.manifest import ActivationSet
 from sae.activations.shard import ActivationShard
 from sae.dictionaries.dictionary import Dictionary
-from sae.evaluation.concepts import CONCEPT_SCORES, evaluate_concepts
+from sae.evaluation.concept_summaries import concept_summaries
+from sae.evaluation.concepts import ANY_ACTIVATION, CONCEPT_SCORES, evaluate_concepts
 from sae.evaluation.dictionary_quality import dead_measure, loss_measures, reconstruction_measures, splice_by_group
 from sae.evaluation.measures import evaluation_frame
 from sae.evaluation.world_truth import exam_measures, feature_measures, world_names
@@ -32,6 +34,7 @@ def evaluate_dictionary(
 ) -> dict[str, pl.DataFrame]:
     """Measure on held-out `shards` and the `documents` that they were read from.
 
+    Summaries of concept scores hold in their details what comes out when any activation fires (`any_activation`).
     Without known mentions in the documents there are no concepts. The world's exams are set to the world's model only:
     no other reads its language.
     """
@@ -50,7 +53,15 @@ def evaluate_dictionary(
         scores = evaluate_concepts(dictionary, dictionary_id, documents, shards, seed, world_names())
     if subject.source == "world":
         measures += exam_measures(subject, seed)
-        measures += feature_measures(subject, hookpoint, dictionary, scores, seed, massive_norm)
+        found = feature_measures(subject, hookpoint, dictionary, scores, seed, massive_norm)
+        strict = evaluate_concepts(dictionary, dictionary_id, documents, shards, seed, world_names(), ANY_ACTIVATION)
+        any_activation = {measure.metric: measure.value for measure in concept_summaries(strict, concepts(), seed)}
+        measures += [
+            replace(measure, details=measure.details | {"any_activation": any_activation[measure.metric]})
+            if measure.metric in any_activation
+            else measure
+            for measure in found
+        ]
     return {
         "concepts": concepts().select(*CONCEPTS).join(scores, on="concept_id", how="semi"),
         "concept_scores": scores,

@@ -13,7 +13,7 @@ from sae.catalog import schema_evaluation as catalog_schema
 from sae.catalog.frames import conform
 from sae.dictionaries.dictionary import Dictionary
 from sae.errors import AtlasError
-from sae.evaluation.concepts import choose_features, count, evaluate_concepts, score_concepts
+from sae.evaluation.concepts import ANY_ACTIVATION, choose_features, count, evaluate_concepts, score_concepts
 from sae.evaluation.truth import ALL, NAMES, Truth, build_truth
 
 MENTIONS = pl.List(pl.Struct({"concept_id": pl.String, "start": pl.Int32, "end": pl.Int32}))
@@ -116,17 +116,16 @@ def test_a_concept_without_mentions_in_both_halves_has_no_scores_and_no_mentions
     assert score_concepts(build_truth(documents, tokens, 0), codes, "dict").is_empty()
 
 
-def test_a_threshold_can_be_chosen_with_the_feature_and_is_kept_for_the_other_half():
-    levels = [0.1 * tenth for tenth in range(10)]
+def test_a_threshold_is_chosen_with_the_feature_and_kept_for_the_other_half():
     documents, tokens = corpus([([EN, EN], [("x", 0, 0)]), ([EN, EN], [])] * 2)
     truth = with_halves(build_truth(documents, tokens, seed=0), choosing=[0, 1])
     feature = [1.0, 0, 0.25, 0.25, 0.4, 0, 0.3, 0.1]  # a strong mention and weak noise; then 0.4 against 0.3
     codes = csr_array(np.array([feature, [0.01] * 8]).T)
-    choice = choose_features(truth, codes, levels)
+    choice = choose_features(truth, codes)
     assert (choice.features.tolist(), choice.thresholds.tolist()) == ([0], [pytest.approx(0.3)])
-    scores = score_concepts(truth, codes, "dict", levels).filter(slice="all")
+    scores = score_concepts(truth, codes, "dict").filter(slice="all")
     assert scores.select("precision", "recall", "f1").row(0) == (1.0, 1.0, 1.0)
-    plain = score_concepts(truth, codes, "dict").filter(slice="all")
+    plain = score_concepts(truth, codes, "dict", levels=ANY_ACTIVATION).filter(slice="all")
     assert plain.select("precision", "recall").row(0) == (pytest.approx(1 / 3), 1.0)
 
 
