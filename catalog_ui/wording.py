@@ -11,9 +11,11 @@ def figure(value: float | None, digits: int = 3) -> str | None:
 
 
 def share(value: float | None) -> str | None:
-    """A fraction in percent."""
+    """A fraction in percent; what is not quite all never reads as 100%."""
     if value is None:
         return None
+    if 0.995 <= value < 1:
+        return f"{min(value, 0.999):.1%}"
     return f"{value:.0%}" if value == 0 or value >= 0.1 else f"{value * 100:.2g}%"
 
 

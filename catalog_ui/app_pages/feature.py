@@ -85,8 +85,8 @@ def _mix(shares: Any) -> str | None:
         return None
     pairs = list(shares.items()) if isinstance(shares, dict) else [(entry["key"], entry["value"]) for entry in shares]
     whole = sum(value for _, value in pairs) or 1
-    largest = sorted(pairs, key=lambda pair: -pair[1])[:3]
-    return ", ".join(f"{name} {value / whole:.0%}" for name, value in largest if value)
+    largest = sorted(pairs, key=lambda pair: -pair[1])[:4]
+    return ", ".join(f"{name} {value / whole:.0%}" for name, value in largest if value / whole >= 0.005)
 
 
 def _previous_and_next(row: dict[str, Any]) -> None:

@@ -69,7 +69,11 @@ def _dictionary_card(reader: Reader, dictionary: dict[str, Any]) -> None:
         queries.clusters(reader.catalog, dictionary["dictionary_id"]).select("label", "size"),
         hide_index=True,
         height=300,
-        column_config={"label": "Cluster", "size": st.column_config.NumberColumn("Features")},
+        column_config={
+            # Names are long: a width of their own keeps the sizes in sight.
+            "label": st.column_config.TextColumn("Cluster", width=230),
+            "size": st.column_config.NumberColumn("Features", width=70),
+        },
     )
 
 

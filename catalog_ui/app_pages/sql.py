@@ -22,12 +22,20 @@ from concept_scores s
 join concepts c using (concept_id)
 left join current_labels l using (feature_id)
 where s.slice = 'all'
-order by s.f1 desc
+order by s.f1 desc, s.n desc
 limit 20""",
-    "One feature in every language": """select c.name as concept, s.slice, s.f1, s.n
+    "One feature in every language": """select c.name as concept, d.recipe, l.label,
+       min(s.f1) filter (s.slice not in ('all', 'image', 'code')) as worst_language,
+       any_value(s.f1) filter (s.slice = 'image') as pictures,
+       any_value(s.f1) filter (s.slice = 'all') as everywhere,
+       s.feature_id
 from concept_scores s
 join concepts c using (concept_id)
-order by c.name, s.slice""",
+join dictionaries d using (dictionary_id)
+left join current_labels l using (feature_id)
+where c.kind = 'landmark'
+group by all
+order by worst_language desc, everywhere desc""",
     "Where labels came from": """select labeler, model, prompt_version, seed, origin, status,
        count(*) as labels, sum(cost_usd) as cost_usd
 from labels
@@ -92,7 +100,7 @@ def _result() -> None:
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     count = f"more than {ROWS_FETCHED:,}" if frame.height > ROWS_FETCHED else f"{frame.height:,}"
     shown = f", the first {ROWS_SHOWN:,} are shown" if frame.height > ROWS_SHOWN else ""
-    left.caption(f"{count} rows in {seconds:.2f} s{shown} · catalog {version}")
+    left.caption(f"{count} {'row' if frame.height == 1 else 'rows'} in {seconds:.2f} s{shown} · catalog {version}")
     right.download_button(
         "Download CSV",
         lambda: to_csv(frame.head(ROWS_FETCHED)),

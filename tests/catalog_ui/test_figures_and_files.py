@@ -24,7 +24,15 @@ ROOT = Path(catalog_ui.__file__).parents[1]
 
 def test_figures_read_as_people_write_them():
     assert [figure(v) for v in (None, 0.0, 12.3456, -0.5)] == [None, "0", "12.3", "−0.5"]
-    assert [share(v) for v in (None, 0.0, 0.004, 0.333, 1.0)] == [None, "0%", "0.4%", "33%", "100%"]
+    assert [share(v) for v in (None, 0.0, 0.004, 0.333, 0.9972, 0.99999, 1.0)] == [
+        None,
+        "0%",
+        "0.4%",
+        "33%",
+        "99.7%",
+        "99.9%",
+        "100%",
+    ]
     assert [one_in(v) for v in (None, 0.0, 0.001, 0.75)] == ["never", "never", "1 in 1,000 tokens", "75% of tokens"]
     assert when(datetime(2026, 1, 2, 3, 4, 5)) == "2026-01-02 03:04"
 

@@ -174,9 +174,11 @@ export default function (component) {
     names.replaceChildren();
     const taken = [];
     for (const cluster of points.clusters) {
-      const px = toX(cluster.x), py = toY(cluster.y);
-      if (px < 0 || px > width || py < 0 || py > height) continue;
+      const py = toY(cluster.y);
+      if (toX(cluster.x) < 0 || toX(cluster.x) > width || py < 0 || py > height) continue;
       const half = Math.min(85, 5 + 3.4 * cluster.name.length);
+      // A cluster at the edge keeps its whole name inside.
+      const px = Math.max(half, Math.min(width - half, toX(cluster.x)));
       if (taken.some(([ax, ay, ah]) => Math.abs(px - ax) < half + ah && Math.abs(py - ay) < 18)) continue;
       taken.push([px, py, half]);
       const name = element("div", "name", cluster.name);
