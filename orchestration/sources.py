@@ -1,7 +1,6 @@
 """What comes from outside, observed: the version of every source is the hash of what it says now."""
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from orchestration.partitions import Cell
 from sae.config import AtlasConfig, ModelConfig, RecipeConfig, Workspace
 from sae.errors import AtlasError
 from sae.identity import content_id, file_sha256
+from sae.models.packages import PACKAGE, find_package_file
 
 SOURCES = (
     "corpus_source",
@@ -80,25 +80,12 @@ def resolved_recipe(config: AtlasConfig, name: str) -> RecipeConfig:
     return recipe if recipe.seed is not None else recipe.model_copy(update={"seed": config.seed})
 
 
-def package_file(source: str) -> Path:
-    """The file that `package://<package>/<file>` names, found without importing the package."""
-    package, _, name = source.removeprefix("package://").partition("/")
-    spec = find_spec(package)
-    folders = spec.submodule_search_locations if spec else None
-    path = Path(next(iter(folders))) / name if folders else None
-    if path is None or not path.is_file():
-        raise AtlasError(
-            f"{source}: package {package!r} with the file {name!r} is not installed. `pip install` it first."
-        )
-    return path
-
-
 def _model_version(model: ModelConfig, seed: int, base: Path) -> str:
     facts: dict[str, Any] = model.model_dump(exclude={"device"})
     if model.source == "world":
         facts["seed"] = seed
-    elif model.source.startswith("package://"):
-        facts["sha256"] = file_sha256(package_file(model.source))
+    elif model.source.startswith(PACKAGE):
+        facts["sha256"] = file_sha256(find_package_file(model.source))
     elif (folder := base / model.source).is_dir():
         facts["files"] = {file.name: file_sha256(file) for file in sorted(folder.iterdir()) if file.is_file()}
     return content_id(facts)

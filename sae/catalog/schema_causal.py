@@ -111,7 +111,12 @@ STEERING = Table(
         Column("prompt_id", "VARCHAR", "What was continued (see prompts)."),
         Column("strength", "DOUBLE", "Multiple of the feature's maximal activation; 0 leaves the model as it is."),
         Column("completion", "VARCHAR", "The continuation, chosen greedily."),
-        Column("logit_shift", "DOUBLE", "Mean absolute change of the next token's logits.", nullable=True),
+        Column(
+            "logit_shift",
+            "DOUBLE",
+            "Change of the logit, against the mean logit, of the token that the model alone puts first.",
+            nullable=True,
+        ),
     ),
     key=("feature_id", "prompt_id", "strength"),
     sort=("dictionary_id", "index", "prompt_id", "strength"),

@@ -26,7 +26,12 @@ CONCEPT_SCORES = Table(
         _FEATURE_ID,
         _INDEX,
         Column("slice", "VARCHAR", "The documents scored: a language, `image`, `code` or `all`."),
-        Column("precision", "DOUBLE", "Share of its active positions that name the concept.", nullable=True),
+        Column(
+            "precision",
+            "DOUBLE",
+            "Mentions hit over those and the positions where it fires in documents that do not name the concept.",
+            nullable=True,
+        ),
         Column("recall", "DOUBLE", "Share of the concept's mentions on which it is active.", nullable=True),
         Column("f1", "DOUBLE", "Harmonic mean of the two.", nullable=True),
         Column("n", "BIGINT", "Number of mentions scored."),

