@@ -79,10 +79,16 @@ def _dictionary(store: Store, catalog: Catalog, dictionary_id: str, asked: str) 
         _link("recipe", found[0]["recipe"], provenance["recipe_config"]),
     ]
     manifest, documents = provenance["activation_set"], provenance["documents"]
-    for shard in manifest["shards"]:
-        files = [shard["tensors"], shard["tokens"], documents[shard["shard"]]]
-        facts = {"split": shard["split"], "tokens": shard["n_tokens"], "activations": shard["data_version"]}
-        links.append(_link("shard", shard["shard"], facts, _holds(store, files)))
+    for entry in manifest["shards"]:
+        record = entry["record"]
+        files = [record["tensors"], record["tokens"], documents[record["shard"]]]
+        facts = {
+            "split": entry["split"],
+            "tokens": record["statistics"]["n_tokens"],
+            "activations": record["data_version"],
+            "documents": documents[record["shard"]]["sha256"],
+        }
+        links.append(_link("shard", record["shard"], facts, _holds(store, files)))
     model = provenance["model"]
     row = catalog.sql("select * from models where model_id = ?", [model["model_id"]]).to_dicts()
     return [*links, _link("model", model["model_id"], row[0] if row else model)]

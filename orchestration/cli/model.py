@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from orchestration.cli.query import JSON_OPTION
+from orchestration.cli.tables import print_rows
 from sae.config import Workspace, load_workspace
 from sae.errors import AtlasError, ConfigError
 from sae.storage import Store
@@ -32,7 +33,7 @@ def activate(
 
     workspace = load_workspace()
     rows = activations_of(_pinned(workspace, dictionary), _labels(workspace), text, top)
-    _print(rows, ("position", "token", "feature_id", "activation", "label"), as_json)
+    print_rows(rows, ("position", "token", "feature_id", "activation", "label"), as_json)
 
 
 def attribute(
@@ -59,7 +60,7 @@ def attribute(
     print(
         f"logit of {target} minus {against}: {answer['logit_diff']:+.2f}; error term {answer['error_attribution']:+.2f}"
     )
-    _print(
+    print_rows(
         answer["features"],
         ("rank", "token", "feature_id", "activation", "attribution", "ablation_effect", "label"),
         False,
@@ -91,27 +92,3 @@ def _labels(workspace: Workspace) -> dict[str, str]:
         return {}
     with open_catalog(store) as catalog:
         return dict(catalog.sql("select feature_id, label from current_labels").iter_rows())
-
-
-def _print(rows: list[dict[str, Any]], columns: tuple[str, ...], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(rows, indent=1, ensure_ascii=False))
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(
-            column.replace("_", " "), justify="right" if rows and isinstance(rows[0][column], (int, float)) else "left"
-        )
-    for row in rows:
-        # Text(): labels are untrusted, and rich would read [brackets] as markup.
-        table.add_row(
-            *(
-                Text(f"{row[c]:.3f}" if isinstance(row[c], float) else str(row[c] if row[c] is not None else ""))
-                for c in columns
-            )
-        )
-    Console(width=160, soft_wrap=True).print(table)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import polars as pl
 import typer
 
+from orchestration.cli.tables import print_rows
 from sae.catalog import open_catalog
 from sae.catalog.search import search_catalog
 from sae.config import load_workspace
@@ -49,7 +50,7 @@ def search(
 ) -> None:
     """Find features by what their labels and tokens say."""
     store = Store(load_workspace().store)
-    show(search_catalog(store, text, limit), Format.json if as_json else Format.table)
+    print_rows(search_catalog(store, text, limit).to_dicts(), ("score", "feature_id", "label", "explanation"), as_json)
 
 
 def feature(
