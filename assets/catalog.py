@@ -11,6 +11,7 @@ from orchestration.refs import Ref
 from orchestration.resources import Atlas
 from sae.config import load_workspace
 from sae.errors import AtlasError
+from sae.storage import Store, StoredFile
 
 PER_DICTIONARY = (
     "features",
@@ -43,7 +44,7 @@ def catalog_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         "catalog_candidate",
         group="catalog",
         io="record",
-        after=["dictionary", *PER_DICTIONARY, *PER_SITE, "attribution_edges", "reviews_source"],
+        after=["dictionary_candidate", "dictionary", *PER_DICTIONARY, *PER_SITE, "attribution_edges", "reviews_source"],
         kinds={"duckdb"},
     )
     def catalog_candidate(context: dg.AssetExecutionContext, atlas: Atlas) -> dg.MaterializeResult:
@@ -65,13 +66,14 @@ def catalog_assets(keys: Keys) -> list[dg.AssetsDefinition]:
             facts={"version": version, "findings": [str(finding) for finding in findings]},
             metadata={**rows, "version": version, "findings": dg.MetadataValue.json([str(f) for f in findings])},
             checks=[at_most("catalog_consistent", len(findings), 0)],
+            files=version_files(atlas.store, version),
         )
 
     @made(keys, "catalog", group="catalog", io="record", loads=["catalog_candidate"], kinds={"duckdb", "gate"})
     def catalog(context: dg.AssetExecutionContext, atlas: Atlas, catalog_candidate: Ref) -> Any:
         """The published catalog: `CURRENT` moves to the candidate when every reference in it holds."""
         from sae.catalog.publish import publish
-        from sae.catalog.versions import prune
+        from sae.catalog.versions import CURRENT, prune
 
         stage = atlas.stage(context)
         version = catalog_candidate.facts["version"]
@@ -83,10 +85,24 @@ def catalog_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         publish(atlas.store, version)
         removed = prune(atlas.store)
         facts = {"version": version}
-        return stage.made(None, catalog_candidate.data_version, facts=facts, metadata=facts | {"removed": removed})
+        return stage.made(
+            None,
+            catalog_candidate.data_version,
+            facts=facts,
+            metadata=facts | {"removed": removed},
+            files=version_files(atlas.store, version) | {"current": atlas.store.describe(CURRENT)},
+        )
 
     return [
         source(keys, "reviews_source", group="catalog", description="What people said of labels."),
         catalog_candidate,
         catalog,
     ]
+
+
+def version_files(store: Store, version: str) -> dict[str, StoredFile]:
+    """The files of a version of the catalog: when one is gone, the planner has it made again."""
+    from sae.catalog.versions import catalog_path, search_folder
+
+    index = store.files_in(search_folder(version))
+    return {path.rsplit("/", 1)[-1]: store.describe(path) for path in [catalog_path(version), *index]}

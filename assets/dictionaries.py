@@ -11,7 +11,7 @@ from orchestration.asset import made, source
 from orchestration.checks import Check, at_least, at_most
 from orchestration.partitions import Cell, Keys
 from orchestration.pinned import Basis
-from orchestration.refs import Ref
+from orchestration.refs import Ref, missing_files
 from orchestration.resources import Atlas, utc_now
 from orchestration.sources import resolved_recipe
 from sae.config import CheckConfig, load_workspace
@@ -100,9 +100,9 @@ def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         if not faults:
             yield stage.adopted(candidate, {"accepted": True, "previous": predecessor(previous, candidate)})
             return
-        rejected = {"candidate": candidate.data_version, "because": "; ".join(map(explain, faults))}
+        rejected = {"candidate": candidate.data_version, "because": "; ".join(map(str, faults))}
         context.log.warning(f"{candidate.data_version} is kept but not current: {rejected['because']}")
-        if previous:
+        if previous and not missing_files(atlas.store, previous):
             yield stage.adopted(previous, {"accepted": False, "rejected": rejected})
 
     return [
@@ -120,11 +120,6 @@ def quality_checks(quality: dict[str, Any], thresholds: CheckConfig) -> list[Che
         at_most("dead_below", _number(quality["dead_fraction"]), thresholds.dead),
         at_least("loss_recovered_above", _number(quality["loss_recovered"]), thresholds.loss_recovered),
     ]
-
-
-def explain(check: Check) -> str:
-    """A failed check in words."""
-    return f"{check.name}: {check.value:.4g} against {check.threshold:g}"
 
 
 def predecessor(previous: Ref | None, candidate: Ref) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from orchestration.checks import missed
 from orchestration.document_files import document_rows
 from orchestration.partitions import PARTITIONED_BY, Keys
 from orchestration.records import check_rows, edge_rows, lineage_rows, run_rows
@@ -95,8 +96,7 @@ def _dictionary_rows(store: Store, keys: Keys, accepted: Mapping[str, Ref]) -> l
     for cell in keys.cells("dictionary_candidate"):
         candidate, gate = read_ref(store, cell), accepted.get(str(cell.partition))
         if candidate and (gate is None or gate.data_version != candidate.data_version):
-            failed = [check["name"] for check in candidate.facts["checks"] if not check["passed"]]
-            rows.append(_dictionary_row(candidate, ", ".join(failed) or "the gate has not judged it"))
+            rows.append(_dictionary_row(candidate, missed(candidate.facts) or "the gate has not judged it"))
     return rows
 
 

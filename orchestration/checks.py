@@ -4,7 +4,9 @@ A check's fault is shown (severity WARN); what keeps a bad dictionary or catalog
 `dictionary` and `catalog`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
 
@@ -23,6 +25,8 @@ CHECKS: dict[str, dict[str, str]] = {
     "catalog_candidate": {"catalog_consistent": "Every reference in the candidate finds its row."},
 }
 """Check names by asset, with what each means."""
+CHECKS_FACT = "checks"
+"""The fact of an artifact that keeps the outcome of its checks."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,9 @@ class Check:
     passed: bool
     value: float
     threshold: float
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.value:.4g} against {self.threshold:g}"
 
     def result(self) -> dg.AssetCheckResult:
         """What Dagster records."""
@@ -52,6 +59,12 @@ def at_most(name: str, value: float, threshold: float) -> Check:
 def at_least(name: str, value: float, threshold: float) -> Check:
     """Passes where value >= threshold; a NaN fails."""
     return Check(name, value >= threshold, value, threshold)
+
+
+def missed(facts: Mapping[str, Any]) -> str:
+    """The failed checks that an artifact's facts keep, in words; empty where it passed all of them."""
+    checks = [Check(**check) for check in facts.get(CHECKS_FACT, [])]
+    return "; ".join(str(check) for check in checks if not check.passed)
 
 
 def specs(asset: str) -> list[dg.AssetCheckSpec]:

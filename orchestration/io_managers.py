@@ -83,6 +83,7 @@ class ModelIOManager(ArtifactIOManager):
             with store.writing(path) as temporary:
                 shutil.move(file, temporary)
             files[file.name] = store.describe(path)
+        value.rmdir()
         return files
 
     def read(self, store: Store, ref: Ref) -> "Subject":
@@ -94,8 +95,8 @@ class RecordIOManager(ArtifactIOManager):
     """A small value that is all in the ref's facts: nothing is written beside the ref."""
 
     def write(self, store: Store, ref: Ref, value: None) -> Mapping[str, StoredFile]:
-        """No file."""
-        return {}
+        """No file but those that the body left in the store itself."""
+        return ref.files
 
     def read(self, store: Store, ref: Ref) -> Ref:
         """The ref itself."""
@@ -133,6 +134,7 @@ class DictionaryIOManager(ArtifactIOManager):
             with store.writing(path) as temporary:
                 shutil.move(file, temporary)
             files[file.name] = store.describe(path)
+        value.rmdir()
         return files
 
     def read(self, store: Store, ref: Ref) -> Pinned:

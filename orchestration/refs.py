@@ -65,6 +65,11 @@ def write_ref(store: Store, ref: Ref) -> None:
     store.write_bytes(ref_path(ref.cell), json.dumps(asdict(ref), indent=1, ensure_ascii=False).encode())
 
 
+def missing_files(store: Store, ref: Ref) -> list[str]:
+    """Paths of a ref's files that the store does not hold any more."""
+    return [file.path for file in ref.files.values() if not store.exists(file.path)]
+
+
 def ref_path(cell: Cell) -> str:
     """Where the ref of a cell lies."""
     return f"refs/{cell.asset}/{cell.partition or 'all'}.json"

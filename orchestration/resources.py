@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -10,23 +10,21 @@ import polars as pl
 from filelock import FileLock, Timeout
 from pydantic import PrivateAttr
 
-from orchestration.checks import Check
+from orchestration.checks import CHECKS_FACT, Check
 from orchestration.partitions import SHARDS, Cell, Keys
 from orchestration.pinned import Pinned, open_subject
 from orchestration.progress import LineProgress
-from orchestration.refs import Ref, build_key, read_ref
+from orchestration.refs import Ref, build_key, missing_files, read_ref
 from orchestration.sources import SOURCES, source_version
 from sae.config import AtlasConfig, Workspace, load_workspace
 from sae.errors import AtlasError
-from sae.storage import Store
+from sae.storage import Store, StoredFile
 
 if TYPE_CHECKING:
     from sae.labels.ledger import Ledger
     from sae.models.subject import Subject
 
 LOCK_TIMEOUT_S = 600.0
-CHECKS_FACT = "checks"
-"""The fact of a ref that keeps the outcome of its checks."""
 
 
 @dataclass(frozen=True)
@@ -152,11 +150,9 @@ class Stage:
     def kept(self) -> dg.MaterializeResult | None:
         """The artifact with the wanted build key, where it lies there whole; so nothing is made twice."""
         ref = read_ref(self.store, self.cell)
-        if ref is None or ref.build_key != self.build_key:
+        if ref is None or ref.build_key != self.build_key or missing_files(self.store, ref):
             return None
         for file in ref.files.values():
-            if not self.store.exists(file.path):
-                return None
             self.store.verify(file)
         return dg.MaterializeResult(
             asset_key=self.cell.asset,
@@ -173,8 +169,12 @@ class Stage:
         facts: Mapping[str, Any] | None = None,
         metadata: Mapping[str, Any] | None = None,
         checks: Sequence[Check] = (),
+        files: Mapping[str, StoredFile] | None = None,
     ) -> dg.MaterializeResult:
-        """The result of a body: the value for the IO manager and what Dagster records."""
+        """The result of a body: the value for the IO manager and what Dagster records.
+
+        `files` are those that lie in the store already; an IO manager adds those that it writes.
+        """
         ref = Ref(
             asset=self.cell.asset,
             partition=self.cell.partition,
@@ -182,7 +182,7 @@ class Stage:
             build_key=self.build_key,
             code_version=self.code_version,
             inputs=self.inputs,
-            files={},
+            files=dict(files or {}),
             facts={**(facts or {}), CHECKS_FACT: [asdict(check) for check in checks]},
             run_id=self.run_id,
             started_at=self.started_at,
@@ -198,9 +198,8 @@ class Stage:
 
     def adopted(self, ref: Ref, facts: Mapping[str, Any]) -> dg.MaterializeResult:
         """The result of a gate: another cell's artifact, files and all, under this cell's name."""
-        result = self.made(None, ref.data_version, facts={**ref.facts, **facts}, metadata={"adopts": str(ref.cell)})
-        artifact = result.value
-        return result._replace(value=replace(artifact, ref=replace(artifact.ref, files=ref.files)))
+        metadata = {"adopts": str(ref.cell)}
+        return self.made(None, ref.data_version, facts={**ref.facts, **facts}, metadata=metadata, files=ref.files)
 
 
 def wanted_inputs(workspace: Workspace, keys: Keys, parents: list[str], cell: Cell) -> dict[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from orchestration.checks import missed
 from orchestration.io_managers import resources
 from orchestration.partitions import PARTITIONED_BY, SHARDS, Cell, Keys
 from orchestration.planner import Graph, Plan, Standing, plan
@@ -18,7 +19,6 @@ from sae.config import Workspace
 from sae.errors import AtlasError
 from sae.storage import Store
 
-_NOTHING = "it gave nothing"
 _BY_STEP = {"activity": ["features", "examples"]}
 _MOST_OFTEN = 3
 """How often one refresh makes a cell again because its sources moved on."""
@@ -167,8 +167,18 @@ def _work(
                     outcome.made.append(cell)
                     continue
                 often = f"it changed {_MOST_OFTEN} times while this ran; run again when its sources are at rest"
-                outcome.failed[cell] = often if cell.asset in made else errors.get(cell.asset, _NOTHING)
+                reason = errors.get(cell.asset) or _why_nothing(outcome.last, cell)
+                outcome.failed[cell] = often if cell.asset in made else reason
                 say(f"! {cell}: {outcome.failed[cell]}")
+
+
+def _why_nothing(last: Plan, cell: Cell) -> str:
+    """Why a cell gave nothing without an error: the gate says what its candidate missed."""
+    candidate = last.refs.get(Cell("dictionary_candidate", cell.partition))
+    if cell.asset != "dictionary" or candidate is None:
+        return "it gave nothing"
+    what = missed(candidate.facts) or "a threshold in `checks`"
+    return f"no dictionary is accepted: candidate {candidate.data_version} misses {what}"
 
 
 def _batches(ready: list[Standing]) -> Iterator[list[Standing]]:

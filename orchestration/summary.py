@@ -29,7 +29,7 @@ def summary(workspace: Workspace) -> str:
         for dictionary in dictionaries:
             parts.append(_dictionary(dictionary))
             parts += _best_known(catalog, dictionary["dictionary_id"])
-        parts += _answers(catalog)
+        parts += [*_rejected(catalog), *_answers(catalog)]
     return "\n".join(parts)
 
 
@@ -48,6 +48,14 @@ def _dictionary(row: dict[str, Any]) -> str:
         f" {_bar(row['loss_recovered'])}\n"
         f"  L0 {row['l0']:.1f}, dead {row['dead_fraction']:.1%}"
     )
+
+
+def _rejected(catalog: Catalog) -> list[str]:
+    rows = catalog.sql("select * from dictionaries where not is_current order by site, recipe").to_dicts()
+    return [
+        f"\nNot current: {row['site']}.{row['recipe']} ({row['dictionary_id']}) misses {row['rejected_because']}"
+        for row in rows
+    ]
 
 
 def _best_known(catalog: Catalog, dictionary_id: str) -> list[str]:

@@ -1,0 +1,70 @@
+"""The tiny pipeline, run once; tests that change something take a copy."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tiny_pipeline import atlas, write_config
+
+from orchestration.partitions import Cell
+from orchestration.refs import Ref, read_ref
+from sae.storage import Store
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder with a config, its store and its state."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        """The config file."""
+        return self.folder / "atlas.yaml"
+
+    @property
+    def store(self) -> Store:
+        """The store."""
+        return Store(str(self.folder / "store"))
+
+    def ref(self, asset: str, partition: str | None = None) -> Ref:
+        """What a cell holds now."""
+        found = read_ref(self.store, Cell(asset, partition))
+        assert found is not None, (asset, partition)
+        return found
+
+
+@dataclass(frozen=True)
+class FirstRun(Place):
+    """The place of the first run, with what it printed."""
+
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture(scope="session")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> FirstRun:
+    """`atlas run` from nothing, as a process of its own. Only read it."""
+    folder = tmp_path_factory.mktemp("tiny")
+    done = atlas(write_config(folder), "run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return FirstRun(folder, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def place(first_run: FirstRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """A copy of the first run's folder, to change at will; this process works on its config."""
+    folder = tmp_path / "place"
+    shutil.copytree(first_run.folder, folder)
+    monkeypatch.setenv("ATLAS_CONFIG", str(folder / "atlas.yaml"))
+    monkeypatch.delenv("ATLAS_STORE", raising=False)
+    return Place(folder)
+
+
+@pytest.fixture
+def reading(first_run: FirstRun, monkeypatch: pytest.MonkeyPatch) -> FirstRun:
+    """The first run, with this process working on its config; for commands that only read."""
+    monkeypatch.setenv("ATLAS_CONFIG", str(first_run.config))
+    monkeypatch.delenv("ATLAS_STORE", raising=False)
+    return first_run
