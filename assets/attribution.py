@@ -116,7 +116,7 @@ def attribution_assets(keys: Keys) -> list[dg.AssetsDefinition]:
             dictionary.manifest.hookpoint,
             dictionary.dictionary,
             dictionary.dictionary_id,
-            config.prompts,
+            config.texts(dictionary.facts["model"]["name"]),
             clamps,
             config.new_tokens,
             massive_norm=dictionary.massive_norm,

@@ -1,23 +1,20 @@
 """Dictionaries: a candidate is trained and measured, and the gate lets it become current, or not."""
 
-import math
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from orchestration.asset import made, source
-from orchestration.checks import Check, at_least, at_most
+from orchestration.checks import missed, quality_checks
 from orchestration.partitions import Cell, Keys
 from orchestration.pinned import Basis
 from orchestration.refs import Ref, missing_files
 from orchestration.resources import Atlas, utc_now
 from orchestration.sources import resolved_recipe
-from sae.config import CheckConfig, load_workspace
-
-LOSS_DOCUMENTS = 100
-"""Held-out documents over which the loss recovered is measured."""
+from sae.config import load_workspace
 
 
 @dg.definitions
@@ -67,7 +64,7 @@ def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
             basis.manifest,
             atlas.store,
             basis.subject(),
-            basis.documents("held_out").sort("document_id").head(LOSS_DOCUMENTS),
+            basis.documents("held_out"),
             Path(tempfile.mkdtemp(prefix="feature-atlas-dictionary-")),
             pinned,
             on_step=atlas.progress(f"dictionary {context.partition_key}", "tokens"),
@@ -75,7 +72,13 @@ def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         return stage.made(
             built.folder,
             built.dictionary_id,
-            facts=pinned | built.facts | {"dictionary_id": built.dictionary_id, "quality": built.quality},
+            facts=pinned
+            | built.facts
+            | {
+                "dictionary_id": built.dictionary_id,
+                "quality": built.quality,
+                "loss_groups": [asdict(group) for group in built.loss_groups],
+            },
             metadata={**built.facts, **built.quality, "training": dg.MetadataValue.md(built.curve)},
             checks=quality_checks(built.quality, atlas.config.checks),
         )
@@ -93,14 +96,12 @@ def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         """The gate: the last candidate that passed every check. It yields nothing while there is none."""
         stage = atlas.stage(context)
         candidate = atlas.ref(Cell("dictionary_candidate", context.partition_key))
-        faults = [
-            check for check in quality_checks(candidate.facts["quality"], atlas.config.checks) if not check.passed
-        ]
+        faults = missed(candidate.facts["quality"], atlas.config.checks)
         previous = atlas.ref_or_none(stage.cell)
         if not faults:
             yield stage.adopted(candidate, {"accepted": True, "previous": predecessor(previous, candidate)})
             return
-        rejected = {"candidate": candidate.data_version, "because": "; ".join(map(str, faults))}
+        rejected = {"candidate": candidate.data_version, "because": faults}
         context.log.warning(f"{candidate.data_version} is kept but not current: {rejected['because']}")
         if previous and not missing_files(atlas.store, previous):
             yield stage.adopted(previous, {"accepted": False, "rejected": rejected})
@@ -113,22 +114,8 @@ def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
     ]
 
 
-def quality_checks(quality: dict[str, Any], thresholds: CheckConfig) -> list[Check]:
-    """The checks that a candidate must pass to become current."""
-    return [
-        at_most("fvu_below", _number(quality["fvu"]), thresholds.fvu),
-        at_most("dead_below", _number(quality["dead_fraction"]), thresholds.dead),
-        at_least("loss_recovered_above", _number(quality["loss_recovered"]), thresholds.loss_recovered),
-    ]
-
-
 def predecessor(previous: Ref | None, candidate: Ref) -> dict[str, Any] | None:
     """What the gate held before, where it was another dictionary: new features are matched to its."""
     if previous is None or previous.data_version == candidate.data_version:
         return previous.facts.get("previous") if previous else None
     return {"dictionary_id": previous.data_version, "files": sorted(previous.files)}
-
-
-def _number(value: float | None) -> float:
-    """What could not be measured is no number, and passes no check."""
-    return math.nan if value is None else value

@@ -36,6 +36,7 @@ def evaluation_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         features: dict[str, pl.DataFrame],
     ) -> dg.MaterializeResult:
         """Quality on held-out tokens; which feature stands for which concept, in every language and on pictures."""
+        from sae.dictionaries.loss_recovered import LossRecovered
         from sae.evaluation.report import evaluate_dictionary
 
         stage = atlas.stage(context)
@@ -47,6 +48,7 @@ def evaluation_assets(keys: Keys) -> list[dg.AssetsDefinition]:
             dictionary.subject(),
             dictionary.manifest,
             features["features"],
+            [LossRecovered(**group) for group in dictionary.facts["loss_groups"]],
             dictionary.shards("held_out"),
             dictionary.documents("held_out"),
             atlas.seed,

@@ -182,19 +182,31 @@ class CheckConfig(_Section):
     """Smallest share of live features with a label."""
 
 
+class SteeringPromptConfig(_Section):
+    """A text that one model goes on from."""
+
+    model: Name
+    text: str = Field(min_length=1)
+
+
 class SteeringConfig(_Section):
     """Generations kept with a feature clamped to multiples of its maximum."""
 
     strengths: tuple[float, ...] = (-5, 0, 5, 10)
     """Multiples of the feature's maximal activation; 0 leaves the model as it is."""
-    prompts: tuple[str, ...] = ()
-    """Texts to go on from."""
+    prompts: tuple[str | SteeringPromptConfig, ...] = ()
+    """Texts to go on from: for every model, or `{model: …, text: …}` for one."""
     features: tuple[str, ...] = ()
     """Features by concept name or by `<dictionary_id>:<index>`; empty takes the best-known ones."""
     max_features: int = Field(default=3, ge=0)
     """How many best-known features are steered where `features` is empty."""
     new_tokens: int = Field(default=8, ge=1)
     """Length of a completion."""
+
+    def texts(self, model: str) -> list[str]:
+        """The texts that a model goes on from."""
+        own = [prompt.text for prompt in self.prompts if not isinstance(prompt, str) and prompt.model == model]
+        return [prompt for prompt in self.prompts if isinstance(prompt, str)] + own
 
 
 class PromptConfig(_Section):
@@ -245,6 +257,8 @@ class AtlasConfig(_Section):
         _known("sites", "corpora", {c for site in self.sites for c in site.corpora}, set(self.corpora))
         _known("dictionaries", "sites", {s for r in self.dictionaries.values() for s in r.sites}, set(sites))
         _known("prompts", "model", {prompt.model for prompt in self.prompts}, set(self.models))
+        steered = {prompt.model for prompt in self.steering.prompts if not isinstance(prompt, str)}
+        _known("steering.prompts", "model", steered, set(self.models))
         _unique("sites", sites)
         _unique("prompts", [prompt.id for prompt in self.prompts])
         return self

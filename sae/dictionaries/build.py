@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from sae.activations.reader import ShuffledReader, held_out_batches
 from sae.config import RecipeConfig
 from sae.dictionaries.dictionary import Dictionary
 from sae.dictionaries.layout import save_dictionary
-from sae.dictionaries.loss_recovered import LossRecovered, loss_recovered
+from sae.dictionaries.loss_recovered import LossRecovered, loss_by_group, pooled
 from sae.dictionaries.metrics import DictionaryMetrics, evaluate
 from sae.dictionaries.training import TrainingPoint, train
 from sae.models.encoding import Encoded
@@ -24,6 +25,8 @@ from sae.models.inputs import encode_documents
 from sae.models.subject import Subject
 from sae.storage import Store
 
+LOSS_DOCUMENTS = 100
+"""Held-out documents, those that the model reads, over which the loss recovered is measured."""
 _MEASURED_ROWS = 4096
 _CURVE_ROWS = 12
 
@@ -39,6 +42,8 @@ class BuiltDictionary:
     quality: dict[str, float | int | None]
     """`DictionaryMetrics` on held-out tokens and `LossRecovered` on held-out documents, by their names. Its
     `dead_fraction` is of latents silent on the held-out and the train tokens."""
+    loss_groups: list[LossRecovered]
+    """The loss recovered by groups of held-out documents, for its interval."""
     history: list[TrainingPoint]
 
     @property
@@ -57,7 +62,7 @@ def build_dictionary(
     provenance: Mapping[str, Any],
     on_step: Callable[[int, int], None] = lambda done, total: None,
 ) -> BuiltDictionary:
-    """Train on the set's train shards, measure on its held-out ones and on held-out `documents`, write into `folder`.
+    """Train on the set's train shards, measure on its held-out ones and on the first held-out `documents` by id.
 
     `recipe.seed` decides everything that is random (None is 0). Written: SAELens' files, and `provenance` with the
     normalisation, the quality and the training's history added to it.
@@ -73,12 +78,13 @@ def build_dictionary(
     trained = train(
         recipe, reader, activation_set.d_model, activation_set.scale, mean, seed, subject.device, on_step=on_step
     )
-    encoded = [one for _, one in encode_documents(subject, documents)]
+    readable = encode_documents(subject, documents.sort("document_id"))
+    encoded = [one for _, one in islice(readable, LOSS_DOCUMENTS)]
     dictionary = _described(trained.dictionary, subject, activation_set.hookpoint, encoded)
 
     measured = evaluate(dictionary, held_out_batches(openers["held_out"], _MEASURED_ROWS))
     silent = still_silent(dictionary, measured.density == 0, held_out_batches(openers["train"], _MEASURED_ROWS))
-    recovered = loss_recovered(
+    loss_groups = loss_by_group(
         subject,
         activation_set.hookpoint,
         dictionary,
@@ -86,7 +92,7 @@ def build_dictionary(
         mean=mean,
         massive_norm=activation_set.massive_norm,
     )
-    quality = _quality(measured, float(silent.double().mean()), recovered)
+    quality = _quality(measured, float(silent.double().mean()), pooled(loss_groups))
     facts = {
         "architecture": recipe.architecture,
         "d_in": dictionary.d_in,
@@ -98,7 +104,7 @@ def build_dictionary(
     described = {**provenance, **facts, "normalisation": normalisation, "quality": quality}
     described["history"] = [vars(point) for point in trained.history]
     dictionary_id = save_dictionary(dictionary, folder, described, measured.density)
-    return BuiltDictionary(dictionary_id, folder, facts, quality, trained.history)
+    return BuiltDictionary(dictionary_id, folder, facts, quality, loss_groups, trained.history)
 
 
 @torch.no_grad()

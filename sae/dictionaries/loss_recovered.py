@@ -113,6 +113,45 @@ def loss_recovered(
     )
 
 
+def loss_by_group(
+    subject: Subject,
+    hookpoint: str,
+    dictionary: Dictionary,
+    encoded: Sequence[Encoded],
+    *,
+    mean: Tensor | None = None,
+    massive_norm: float = math.inf,
+    n_groups: int = 25,
+) -> list[LossRecovered]:
+    """`loss_recovered` over `n_groups` groups of the documents, dealt out in turn: what an interval is made from.
+
+    Documents without a token to predict are left out; there are fewer groups where there are fewer documents.
+    """
+    telling = [document for document in encoded if int((~document.special).sum()) > 1] or encoded[:1]
+    groups = [telling[start::n_groups] for start in range(max(1, min(n_groups, len(telling))))]
+    return [
+        loss_recovered(subject, hookpoint, dictionary, group, mean=mean, massive_norm=massive_norm) for group in groups
+    ]
+
+
+def pooled(groups: Sequence[LossRecovered]) -> LossRecovered:
+    """The cross-entropies over the predicted tokens of all groups together."""
+    n = sum(group.n_predicted for group in groups)
+
+    def over_all(name: str) -> float:
+        return sum(getattr(group, name) * group.n_predicted for group in groups) / n
+
+    return LossRecovered(
+        ce_original=over_all("ce_original"),
+        ce_spliced=over_all("ce_spliced"),
+        ce_zero=over_all("ce_zero"),
+        ce_mean=None if any(group.ce_mean is None for group in groups) else over_all("ce_mean"),
+        n_documents=sum(group.n_documents for group in groups),
+        n_predicted=n,
+        n_replaced=sum(group.n_replaced for group in groups),
+    )
+
+
 class _Splice:
     """Replaces a module's output [b, t, d] at the positions that dictionaries are trained on, and counts them."""
 

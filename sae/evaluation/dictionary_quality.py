@@ -15,12 +15,10 @@ from torch import Tensor
 
 from sae.activations.shard import ActivationShard
 from sae.dictionaries.dictionary import Dictionary
-from sae.dictionaries.loss_recovered import LossRecovered, loss_recovered
+from sae.dictionaries.loss_recovered import LossRecovered
 from sae.errors import AtlasError
 from sae.evaluation.intervals import bootstrap_ratio
 from sae.evaluation.measures import Measure, share
-from sae.models.encoding import Encoded
-from sae.models.subject import Subject
 
 
 def reconstruction_measures(dictionary: Dictionary, shards: Sequence[ActivationShard], seed: int) -> list[Measure]:
@@ -49,22 +47,6 @@ def reconstruction_measures(dictionary: Dictionary, shards: Sequence[ActivationS
 def dead_measure(features: pl.DataFrame, n_tokens: int) -> Measure:
     """`dead_fraction` of the table `features`: latents silent on all `n_tokens` tokens of the pinned manifest."""
     return share("dead_fraction", int(features["is_dead"].sum()), len(features), "latents", n_tokens=n_tokens)
-
-
-def splice_by_group(
-    subject: Subject,
-    hookpoint: str,
-    dictionary: Dictionary,
-    encoded: Sequence[Encoded],
-    mean: Tensor | None = None,
-    massive_norm: float = math.inf,
-    n_groups: int = 25,
-) -> list[LossRecovered]:
-    """`loss_recovered` over `n_groups` groups of the documents, dealt out in turn; fewer where there are fewer."""
-    groups = [encoded[start::n_groups] for start in range(min(n_groups, len(encoded)))]
-    return [
-        loss_recovered(subject, hookpoint, dictionary, group, mean=mean, massive_norm=massive_norm) for group in groups
-    ]
 
 
 def loss_measures(groups: Sequence[LossRecovered], seed: int) -> list[Measure]:

@@ -4,22 +4,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import polars as pl
-import torch
 
 from sae.activations.manifest import ActivationSet
 from sae.activations.shard import ActivationShard
 from sae.dictionaries.dictionary import Dictionary
+from sae.dictionaries.loss_recovered import LossRecovered
 from sae.evaluation.concept_summaries import concept_summaries
 from sae.evaluation.concepts import ANY_ACTIVATION, CONCEPT_SCORES, evaluate_concepts
-from sae.evaluation.dictionary_quality import dead_measure, loss_measures, reconstruction_measures, splice_by_group
+from sae.evaluation.dictionary_quality import dead_measure, loss_measures, reconstruction_measures
 from sae.evaluation.measures import evaluation_frame
 from sae.evaluation.world_truth import exam_measures, feature_measures, world_names
-from sae.models.inputs import encode_documents
 from sae.models.subject import Subject
 from sae.world.truth import concepts
 
 CONCEPTS = ("concept_id", "name", "kind")
-LOSS_DOCUMENTS = 100
 
 
 def evaluate_dictionary(
@@ -28,25 +26,23 @@ def evaluate_dictionary(
     subject: Subject,
     activation_set: ActivationSet,
     features: pl.DataFrame,
+    loss_groups: Sequence[LossRecovered],
     shards: Sequence[ActivationShard],
     documents: pl.DataFrame,
     seed: int,
 ) -> dict[str, pl.DataFrame]:
     """Measure on held-out `shards` and the `documents` that they were read from.
 
+    `loss_groups` are what the splicing found when the dictionary was built: nothing is spliced again.
     Summaries of concept scores hold in their details what comes out when any activation fires (`any_activation`).
     Without known mentions in the documents there are no concepts. The world's exams are set to the world's model only:
     no other reads its language.
     """
     hookpoint, massive_norm = activation_set.hookpoint, activation_set.massive_norm
-    encoded = [one for _, one in encode_documents(subject, documents.sort("document_id").head(LOSS_DOCUMENTS))]
-    groups = splice_by_group(
-        subject, hookpoint, dictionary, encoded, torch.tensor(activation_set.mean), massive_norm=massive_norm
-    )
     measures = [
         *reconstruction_measures(dictionary, shards, seed),
         dead_measure(features, activation_set.count("n_trainable")),
-        *loss_measures(groups, seed),
+        *loss_measures(loss_groups, seed),
     ]
     scores = pl.DataFrame(schema=CONCEPT_SCORES)
     if documents["mentions"].list.len().sum():

@@ -29,6 +29,7 @@ def load_source(source: str, revision: str | None, dtype: torch.dtype) -> Loaded
 
     Weights are read from safetensors or GGUF only. Raises AtlasError saying what is missing.
     """
+    transformers.utils.logging.disable_progress_bar()  # Stages show their own progress.
     place = str(find_package_file(source)) if source.startswith(PACKAGE) else source
     if place.endswith(".gguf"):
         return _load_gguf(Path(place), dtype)

@@ -105,3 +105,14 @@ def test_a_recipe_is_trained_where_it_names():
     config = parse(two_sites.replace("k: 8}", late))
 
     assert list(config.pairs()) == ["world-lm.layers.5.plain", "world-lm.layers.5.late", "world-lm.layers.3.plain"]
+
+
+def test_a_steering_prompt_is_for_every_model_or_for_the_one_it_names():
+    prompts = 'steering: {prompts: ["for all", {model: world-lm, text: "for one"}]}\n'
+
+    config = parse(GOOD + prompts)
+
+    assert config.steering.texts("world-lm") == ["for all", "for one"]
+    assert config.steering.texts("another") == ["for all"]
+    with pytest.raises(ConfigError, match="steering.prompts: model names 'gpt9'"):
+        parse(GOOD + prompts.replace("world-lm", "gpt9"))

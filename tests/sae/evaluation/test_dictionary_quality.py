@@ -4,10 +4,10 @@ import torch
 
 from sae.activations.shard import TOKENS, ActivationShard
 from sae.dictionaries.dictionary import Dictionary
-from sae.dictionaries.loss_recovered import LossRecovered, loss_recovered
+from sae.dictionaries.loss_recovered import LossRecovered, loss_by_group, loss_recovered, pooled
 from sae.dictionaries.metrics import evaluate
 from sae.errors import AtlasError
-from sae.evaluation.dictionary_quality import dead_measure, loss_measures, reconstruction_measures, splice_by_group
+from sae.evaluation.dictionary_quality import dead_measure, loss_measures, reconstruction_measures
 from sae.evaluation.intervals import wilson
 from sae.world.codec import build_codec
 from sae.world.loading import world_subject
@@ -66,8 +66,10 @@ def test_groups_of_documents_add_up_to_the_whole():
     dictionary = random_dictionary(16, 40)
     mean = torch.zeros(16)
     whole = loss_recovered(subject, "layers.3", dictionary, encoded, mean=mean)
-    groups = splice_by_group(subject, "layers.3", dictionary, encoded, mean=mean, n_groups=4)
+    groups = loss_by_group(subject, "layers.3", dictionary, encoded, mean=mean, n_groups=4)
     assert [group.n_documents for group in groups] == [3, 2, 2, 2]
+    assert pooled(groups).ce_spliced == pytest.approx(whole.ce_spliced, abs=1e-5)
+    assert pooled(groups).n_predicted == whole.n_predicted
     found = {measure.metric: measure for measure in loss_measures(groups, seed=0)}
     assert found["ce_delta"].value == pytest.approx(whole.ce_delta, abs=1e-5)
     assert found["loss_recovered"].value == pytest.approx(whole.loss_recovered, rel=1e-3)
