@@ -21,3 +21,9 @@ def test_every_relation_and_column_is_on_the_page():
     assert [section.split("\n")[0] for section in sections] == [*TABLES, *VIEWS]
     for section, relation in zip(sections, [*TABLES.values(), *VIEWS.values()], strict=True):
         assert all(f"| `{column.name}` |" in section for column in relation.columns)
+
+
+def test_readme_counts_the_relations():
+    readme = (PAGE.parents[1] / "README.md").read_text(encoding="utf-8")
+
+    assert f"\n{len(TABLES) + len(VIEWS)} tables and views" in readme
