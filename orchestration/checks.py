@@ -4,11 +4,14 @@ A check's fault is shown (severity WARN); what keeps a bad dictionary or catalog
 `dictionary` and `catalog`.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
+
+from sae.config import CheckConfig
 
 CHECKS: dict[str, dict[str, str]] = {
     "corpus": {"corpus_not_empty": "The shard holds at least one document."},
@@ -61,10 +64,21 @@ def at_least(name: str, value: float, threshold: float) -> Check:
     return Check(name, value >= threshold, value, threshold)
 
 
-def missed(facts: Mapping[str, Any]) -> str:
-    """The failed checks that an artifact's facts keep, in words; empty where it passed all of them."""
-    checks = [Check(**check) for check in facts.get(CHECKS_FACT, [])]
-    return "; ".join(str(check) for check in checks if not check.passed)
+def quality_checks(quality: Mapping[str, Any], thresholds: CheckConfig) -> list[Check]:
+    """The checks that a candidate must pass to become current. What could not be measured passes none."""
+    fvu, dead, recovered = (
+        math.nan if quality[name] is None else quality[name] for name in ("fvu", "dead_fraction", "loss_recovered")
+    )
+    return [
+        at_most("fvu_below", fvu, thresholds.fvu),
+        at_most("dead_below", dead, thresholds.dead),
+        at_least("loss_recovered_above", recovered, thresholds.loss_recovered),
+    ]
+
+
+def missed(quality: Mapping[str, Any], thresholds: CheckConfig) -> str:
+    """The thresholds that a candidate misses, in words; empty where it passes all of them."""
+    return "; ".join(str(check) for check in quality_checks(quality, thresholds) if not check.passed)
 
 
 def specs(asset: str) -> list[dg.AssetCheckSpec]:

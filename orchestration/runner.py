@@ -15,7 +15,7 @@ from orchestration.records import TRIGGER_TAG
 from orchestration.refs import ref_path
 from orchestration.resources import Atlas, writer_lock
 from orchestration.sources import SOURCES, observed, shards
-from sae.config import Workspace
+from sae.config import CheckConfig, Workspace
 from sae.errors import AtlasError
 from sae.storage import Store
 
@@ -167,18 +167,18 @@ def _work(
                     outcome.made.append(cell)
                     continue
                 often = f"it changed {_MOST_OFTEN} times while this ran; run again when its sources are at rest"
-                reason = errors.get(cell.asset) or _why_nothing(outcome.last, cell)
+                reason = errors.get(cell.asset) or _why_nothing(outcome.last, cell, session.workspace.config.checks)
                 outcome.failed[cell] = often if cell.asset in made else reason
                 say(f"! {cell}: {outcome.failed[cell]}")
 
 
-def _why_nothing(last: Plan, cell: Cell) -> str:
+def _why_nothing(last: Plan, cell: Cell, thresholds: CheckConfig) -> str:
     """Why a cell gave nothing without an error: the gate says what its candidate missed."""
     candidate = last.refs.get(Cell("dictionary_candidate", cell.partition))
     if cell.asset != "dictionary" or candidate is None:
         return "it gave nothing"
-    what = missed(candidate.facts) or "a threshold in `checks`"
-    return f"no dictionary is accepted: candidate {candidate.data_version} misses {what}"
+    faults = missed(candidate.facts["quality"], thresholds)
+    return f"no dictionary is accepted: candidate {candidate.data_version} misses {faults}"
 
 
 def _batches(ready: list[Standing]) -> Iterator[list[Standing]]:

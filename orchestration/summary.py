@@ -4,18 +4,11 @@ from typing import Any
 
 from sae.catalog import Catalog, open_catalog
 from sae.config import Workspace
+from sae.evaluation.best_known import best_known
 from sae.storage import Store
 
-_BEST_KNOWN = """
-    select f.feature_id, l.label, l.explanation, f.density, max(c.f1) as f1, arg_max(k.name, c.f1) as concept,
-           max(s.score) as rule
-    from features f join current_labels l using (feature_id) join dictionaries d on d.dictionary_id = f.dictionary_id
-    left join concept_scores c on c.feature_id = f.feature_id and c.slice = 'all'
-    left join concepts k using (concept_id)
-    left join label_scores s on s.label_id = l.label_id and s.scorer = 'rule'
-    where d.is_current and not f.is_dead and f.dictionary_id = ?
-    group by all order by f1 desc nulls last, rule desc nulls last, f.density desc, f.feature_id limit 5
-"""
+BEST_KNOWN = 5
+"""Features shown of each dictionary."""
 
 
 def summary(workspace: Workspace) -> str:
@@ -59,9 +52,22 @@ def _rejected(catalog: Catalog) -> list[str]:
 
 
 def _best_known(catalog: Catalog, dictionary_id: str) -> list[str]:
+    tables = [
+        catalog.sql("select * exclude (languages, modalities) from features where dictionary_id = ?", [dictionary_id]),
+        catalog.sql("select * from concept_scores where dictionary_id = ?", [dictionary_id]),
+        catalog.sql("select * from current_labels where dictionary_id = ?", [dictionary_id]),
+        catalog.sql("select * from label_scores"),
+    ]
+    names = dict(catalog.sql("select concept_id, name from concepts").iter_rows())
     lines = ["  best known:"]
-    for row in catalog.sql(_BEST_KNOWN, [dictionary_id]).to_dicts():
-        known = f"F1 {row['f1']:.2f} for {row['concept']}" if row["f1"] is not None else f"rule {row['rule'] or 0:.2f}"
+    for row in best_known(*tables, count=BEST_KNOWN).to_dicts():
+        match row["basis"]:
+            case "concept":
+                known = f"F1 {row['f1']:.2f} for {names[row['concept_id']]}"
+            case "label":
+                known = f"its label scores {row['label_score']:.2f}"
+            case _:
+                known = "not scored"
         lines.append(f"    {row['feature_id']}  {row['label']}  ({known}, active on {row['density']:.2%} of tokens)")
     return lines
 

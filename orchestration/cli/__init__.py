@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 
-import click
 import typer
 
 from orchestration.cli import model, pipeline, query
@@ -31,14 +30,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code; an error is one or two lines, a traceback only with --debug."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        sys.exit(typer.main.get_command(app).main(given, prog_name="atlas", standalone_mode=False) or 0)
-    except click.exceptions.Abort:
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
+        app(given, prog_name="atlas")
     except AtlasError as error:
         if "--debug" in given:
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
+    except Exception as error:
+        if "--debug" in given:
+            raise
+        words = " ".join(str(error).split())[:300]
+        print(f"error: {type(error).__name__}: {words}\n`atlas --debug …` shows where it came from.", file=sys.stderr)
+        sys.exit(1)

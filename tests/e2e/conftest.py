@@ -1,12 +1,15 @@
 """The tiny pipeline, run once; tests that change something take a copy."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from tiny_pipeline import atlas, write_config
 
+from orchestration.cli import main
 from orchestration.partitions import Cell
 from orchestration.refs import Ref, read_ref
 from sae.storage import Store
@@ -68,3 +71,25 @@ def reading(first_run: FirstRun, monkeypatch: pytest.MonkeyPatch) -> FirstRun:
     monkeypatch.setenv("ATLAS_CONFIG", str(first_run.config))
     monkeypatch.delenv("ATLAS_STORE", raising=False)
     return first_run
+
+
+class Answer(NamedTuple):
+    """What a command left: its exit code and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+    """Runs `atlas …` in this process."""
+
+    def call(*arguments: str) -> Answer:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main(arguments)
+        assert isinstance(left.value.code, int)
+        return Answer(left.value.code, *capsys.readouterr())
+
+    return call

@@ -114,5 +114,5 @@ def test_a_steering_prompt_is_for_every_model_or_for_the_one_it_names():
 
     assert config.steering.texts("world-lm") == ["for all", "for one"]
     assert config.steering.texts("another") == ["for all"]
-    with pytest.raises(ConfigError, match="steering.prompts: model names 'gpt9'"):
+    with pytest.raises(ConfigError, match=r"steering\.prompts: model names 'gpt9'"):
         parse(GOOD + prompts.replace("world-lm", "gpt9"))
