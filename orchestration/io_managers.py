@@ -77,14 +77,7 @@ class ModelIOManager(ArtifactIOManager):
 
     def write(self, store: Store, ref: Ref, value: Path) -> Mapping[str, StoredFile]:
         """`models/<model_id>/`; the local folder is used up."""
-        files: dict[str, StoredFile] = {}
-        for file in sorted(value.iterdir()):
-            path = f"models/{ref.data_version}/{file.name}"
-            with store.writing(path) as temporary:
-                shutil.move(file, temporary)
-            files[file.name] = store.describe(path)
-        value.rmdir()
-        return files
+        return move_folder(store, value, f"models/{ref.data_version}")
 
     def read(self, store: Store, ref: Ref) -> "Subject":
         """The model, ready to run."""
@@ -128,14 +121,7 @@ class DictionaryIOManager(ArtifactIOManager):
         """`dictionaries/<dictionary_id>/` from a local folder, which is used up; the gate's refs add no file."""
         if value is None:
             return ref.files
-        files: dict[str, StoredFile] = {}
-        for file in sorted(value.iterdir()):
-            path = f"dictionaries/{ref.data_version}/{file.name}"
-            with store.writing(path) as temporary:
-                shutil.move(file, temporary)
-            files[file.name] = store.describe(path)
-        value.rmdir()
-        return files
+        return move_folder(store, value, f"dictionaries/{ref.data_version}")
 
     def read(self, store: Store, ref: Ref) -> Pinned:
         """The dictionary and what it was made from."""
@@ -156,6 +142,18 @@ class TablesIOManager(ArtifactIOManager):
     def read(self, store: Store, ref: Ref) -> dict[str, pl.DataFrame]:
         """The tables by name."""
         return {table: pl.read_parquet(store.verify(file)) for table, file in ref.files.items()}
+
+
+def move_folder(store: Store, source: Path, folder: str) -> dict[str, StoredFile]:
+    """Move the files of a local folder into a folder of the store, each whole; the local folder is gone after."""
+    files: dict[str, StoredFile] = {}
+    for file in sorted(source.iterdir()):
+        path = f"{folder}/{file.name}"
+        with store.writing(path) as temporary:
+            shutil.move(file, temporary)
+        files[file.name] = store.describe(path)
+    source.rmdir()
+    return files
 
 
 def write_frame(store: Store, path: str, frame: pl.DataFrame) -> StoredFile:

@@ -2,11 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from sae.config_faults import first_fault
 from sae.errors import ConfigError
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
@@ -323,33 +324,7 @@ def parse_config(data: bytes, name: str) -> AtlasConfig:
     try:
         return AtlasConfig.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError(f"{name}: {_first_fault(error)}") from error
-
-
-def _first_fault(error: ValidationError) -> str:
-    faults = error.errors(include_url=False)
-    fault = faults[0]
-    key = ".".join(str(part) for part in fault["loc"]) or "config"
-    more = f" ({len(faults) - 1} more)" if len(faults) > 1 else ""
-    if fault["type"] == "extra_forbidden":
-        allowed = ", ".join(_allowed_keys(fault["loc"]))
-        return f"unknown key `{key}`. Allowed here: {allowed}{more}"
-    if fault["type"] == "missing":
-        return f"`{key}` is missing{more}"
-    found = "" if isinstance(fault["input"], dict) else f", found {fault['input']!r}"
-    return f"`{key}`: {fault['msg'].removeprefix('Value error, ')}{found}{more}"
-
-
-def _allowed_keys(location: tuple[Any, ...]) -> list[str]:
-    section: Any = AtlasConfig
-    for part in location[:-1]:
-        if isinstance(part, str) and isinstance(section, type) and part in section.model_fields:
-            section = section.model_fields[part].annotation
-        elif hasattr(section, "__args__"):
-            section = section.__args__[-1] if section.__origin__ is dict else section.__args__[0]
-    if hasattr(section, "__args__"):
-        section = next((a for a in section.__args__ if hasattr(a, "model_fields")), section)
-    return sorted(getattr(section, "model_fields", {}))
+        raise ConfigError(f"{name}: {first_fault(error, AtlasConfig)}") from error
 
 
 def _known(section: str, key: str, used: set[str], known: set[str]) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from importlib import resources
 from pathlib import Path
@@ -94,7 +93,8 @@ def dev(port: Annotated[int, typer.Option(help="Port of the web UI.")] = 3000) -
         "DAGSTER_HOME": str(dagster_home(workspace)),
     }
     command = [sys.executable, "-m", "dagster", "dev", "-m", "orchestration.definitions", "-p", str(port)]
-    raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)
+    # This process becomes that one, so that a signal to it ends the server and nothing is left running.
+    os.execve(sys.executable, command, environment)
 
 
 def ui(port: Annotated[int, typer.Option(help="Port of the pages.")] = 8501) -> None:
@@ -104,7 +104,7 @@ def ui(port: Annotated[int, typer.Option(help="Port of the pages.")] = 8501) -> 
     folder = Path(str(catalog_ui.__file__)).parent
     environment = os.environ | {"ATLAS_CONFIG": str(load_workspace().path)}
     command = [sys.executable, "-m", "streamlit", "run", str(folder / "app.py"), "--server.port", str(port)]
-    raise typer.Exit(subprocess.run(command, env=environment, cwd=folder, check=False).returncode)
+    os.execve(sys.executable, command, environment)
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
