@@ -56,7 +56,7 @@ def read_ref(store: Store, cell: Cell) -> Ref | None:
         raw = json.loads(store.read_bytes(path))
         files = {role: StoredFile(**file) for role, file in raw.pop("files").items()}
         return Ref(**raw, files=files)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise AtlasError(f"{path} is damaged ({error}). Delete it and run `atlas run`.") from error
 
 

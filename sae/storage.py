@@ -83,8 +83,8 @@ class Store:
             else:
                 self._fs.makedirs(str(PurePosixPath(full).parent), exist_ok=True)
                 self._fs.put_file(str(temporary), full)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        except Exception as error:
+            if _disk_is_full(error):
                 raise AtlasError(f"No space left for {path} in {folder}. Free some and run again.") from error
             raise
         finally:
@@ -149,6 +149,12 @@ class Store:
         if not parts or path.startswith("/") or ".." in parts:
             raise AtlasError(f"{path!r} is not a path inside the store.")
         return f"{self._base}/{path}"
+
+
+def _disk_is_full(error: Exception) -> bool:
+    """Polars and safetensors put the system's error into one of their own: only its words are left of it."""
+    full = (errno.ENOSPC, errno.EDQUOT)
+    return getattr(error, "errno", None) in full or any(os.strerror(number) in str(error) for number in full)
 
 
 def _sync(path: Path) -> None:

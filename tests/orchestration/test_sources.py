@@ -1,0 +1,89 @@
+"""The version of a source follows what it says, and nothing that changes no artifact."""
+
+import pytest
+
+from orchestration.partitions import Cell, Keys
+from orchestration.sources import SOURCES, observed, shards, source_version
+from sae.config import load_workspace
+from sae.errors import AtlasError
+from sae.labels.ledger import Ledger
+
+TEXT = """
+seed: {seed}
+models: {{w: {{source: world, device: {device}}}}}
+corpora: {{mine: {{source: files, shards: 2, paths: ["*.txt"]}}}}
+sites: [{{model: w, hookpoint: layers.3, corpora: [mine], batch_tokens: {batch}}}]
+dictionaries: {{one: {{architecture: topk, latents: 8, k: 2, sites: [w.layers.3]}}}}
+checks: {{fvu: {fvu}}}
+"""
+GIVEN = {"seed": 0, "device": "cpu", "batch": 2048, "fvu": 0.3}
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    monkeypatch.delenv("ATLAS_STORE", raising=False)
+    (tmp_path / "a.txt").write_text("one text")
+    (tmp_path / "b.txt").write_text("another text")
+
+    def make(**changes):
+        path = tmp_path / "atlas.yaml"
+        path.write_text(TEXT.format(**{**GIVEN, **changes}))
+        return load_workspace(path)
+
+    return make
+
+
+def versions(workspace):
+    keys = Keys(workspace.config, list(shards(workspace)))
+    return observed(workspace, (cell for name in SOURCES for cell in keys.cells(name)))
+
+
+def changed(before, after):
+    return {str(cell) for cell in before if before[cell] != after[cell]}
+
+
+@pytest.mark.parametrize(
+    ("change", "moved"),
+    [
+        ({}, set()),
+        ({"device": "auto"}, set()),
+        ({"fvu": 0.2}, {"checks_config"}),
+        ({"batch": 1024}, {"site_config[w.layers.3]"}),
+        ({"seed": 1}, {"model_source[w]", "recipe_config[one]"}),
+    ],
+)
+def test_a_change_of_the_config_moves_its_source_alone(change, moved, workspace):
+    before = versions(workspace())
+
+    assert changed(before, versions(workspace(**change))) == moved
+
+
+def test_a_changed_file_moves_its_shard_alone(workspace, tmp_path):
+    before = versions(workspace())
+    (tmp_path / "b.txt").write_text("another text, longer")
+
+    assert changed(before, versions(workspace())) == {"corpus_source[mine-00001]"}
+
+
+def test_a_corpus_without_files_is_refused(workspace, tmp_path):
+    (tmp_path / "a.txt").unlink()
+    (tmp_path / "b.txt").unlink()
+
+    with pytest.raises(AtlasError, match=r"\*\.txt"):
+        shards(workspace())
+
+
+def test_no_ledger_and_an_empty_one_are_the_same(workspace):
+    place = workspace()
+    cell = Cell("reviews_source", None)
+    before = source_version(place, cell)
+    place.state.mkdir(parents=True)
+    with Ledger(place.state / "ledger.sqlite"):
+        pass
+
+    assert source_version(place, cell) == before
+
+
+def test_what_is_no_source_has_no_version(workspace):
+    with pytest.raises(ValueError, match="is not a source"):
+        source_version(workspace(), Cell("features", "x"))
