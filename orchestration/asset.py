@@ -64,6 +64,10 @@ def source(keys: Keys, name: str, *, group: str, description: str) -> Any:
             return dg.DataVersion(next(iter(versions.values())))
         return dg.DataVersionsByPartition({str(cell.partition): version for cell, version in versions.items()})
 
-    return dg.observable_source_asset(name=name, partitions_def=partitions, group_name=group, description=description)(
-        observe
-    )
+    return dg.observable_source_asset(
+        name=name,
+        partitions_def=partitions,
+        group_name=group,
+        description=description,
+        tags={"dagster/kind/config" if name.endswith("_config") else "dagster/kind/source": ""},
+    )(observe)
