@@ -16,6 +16,8 @@ FORBIDDEN = {
     "orchestration": {"streamlit"},
     "catalog_ui": {"dagster", "torch", "transformers", "assets", "orchestration"},
 }
+FEW_LINES = 340
+"""About 300: a longer file carries more than one idea."""
 
 
 @pytest.mark.parametrize("folder", FORBIDDEN)
@@ -37,6 +39,14 @@ def test_light_modules_bring_no_torch(module):
     finished = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False)
 
     assert finished.returncode == 0, f"importing {module} imports torch"
+
+
+def test_no_file_is_long():
+    files = [file for folder in [*FORBIDDEN, "tests"] for file in (ROOT / folder).rglob("*.py")]
+
+    long = {str(file.relative_to(ROOT)): n for file in files if (n := len(file.read_text().splitlines())) > FEW_LINES}
+
+    assert long == {}
 
 
 def _imports(file: Path) -> set[str]:

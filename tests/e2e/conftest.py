@@ -90,6 +90,7 @@ def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
         with pytest.raises(SystemExit) as left:
             main(arguments)
         assert isinstance(left.value.code, int)
-        return Answer(left.value.code, *capsys.readouterr())
+        printed = capsys.readouterr()
+        return Answer(left.value.code, printed.out, printed.err)
 
     return call
