@@ -156,6 +156,20 @@ def move_folder(store: Store, source: Path, folder: str) -> dict[str, StoredFile
     return files
 
 
+def move_files(store: Store, folder: Path, to: str) -> dict[str, StoredFile]:
+    """Move the files of a local folder to a folder of the store; the local one is gone afterwards, come what may."""
+    files: dict[str, StoredFile] = {}
+    try:
+        for file in sorted(folder.iterdir()):
+            path = f"{to}/{file.name}"
+            with store.writing(path) as temporary:
+                shutil.move(file, temporary)
+            files[file.name] = store.describe(path)
+    finally:
+        shutil.rmtree(folder)
+    return files
+
+
 def write_frame(store: Store, path: str, frame: pl.DataFrame) -> StoredFile:
     """Write a table as Parquet, in row groups small enough that one feature's rows are found without a whole read."""
     with store.writing(path) as temporary:

@@ -74,6 +74,30 @@ def loss_recovered(
 
     Raises AtlasError where the documents hold no token to predict, or the dictionary does not fit the hookpoint.
     """
+    return pooled(
+        document_losses(
+            subject,
+            hookpoint,
+            dictionary,
+            encoded,
+            mean=mean,
+            massive_norm=massive_norm,
+            batch_tokens=batch_tokens,
+        )
+    )
+
+
+def document_losses(
+    subject: Subject,
+    hookpoint: str,
+    dictionary: Dictionary,
+    encoded: Sequence[Encoded],
+    *,
+    mean: Tensor | None = None,
+    massive_norm: float = math.inf,
+    batch_tokens: int = 1024,
+) -> list[LossRecovered]:
+    """`loss_recovered` of each document, in their order; one without a token to predict has `n_predicted` 0."""
     module = hook_module(subject, hookpoint)
     fitted = dictionary.to(subject.device)
     replacements: dict[str, Baseline | None] = {
@@ -85,32 +109,35 @@ def loss_recovered(
         there = mean.float().to(subject.device)
         replacements["mean"] = lambda x: there.expand_as(x)
 
-    totals = dict.fromkeys(replacements, 0.0)
-    n_predicted = n_replaced = 0
-    for inputs, ordinary, targets in _batches(subject, encoded, batch_tokens):
+    n = len(encoded)
+    totals = {name: torch.zeros(n, dtype=torch.float64) for name in replacements}
+    predicted, replaced = torch.zeros(n, dtype=torch.int64), torch.zeros(n, dtype=torch.int64)
+    for inputs, ordinary, targets, documents in _batches(subject, encoded, batch_tokens):
         for name, replacement in replacements.items():
             splice = None if replacement is None else _Splice(replacement, ordinary, massive_norm, dictionary.d_in)
             with torch.inference_mode(), replaced_output(module, splice) if splice else nullcontext():
-                predicted = logits(subject, inputs)[:, :-1]
-                losses = F.cross_entropy(
-                    predicted[targets].float(), inputs["input_ids"][:, 1:][targets], reduction="sum"
-                )
-            totals[name] += float(losses)
+                scores = logits(subject, inputs)[:, :-1]
+                losses = torch.zeros(targets.shape, dtype=torch.float64, device=targets.device)
+                losses[targets] = F.cross_entropy(
+                    scores[targets].float(), inputs["input_ids"][:, 1:][targets], reduction="none"
+                ).double()
+            totals[name].index_add_(0, documents, losses.sum(dim=1).cpu())
             if splice and name == "spliced":
-                n_replaced += splice.n_replaced
-        n_predicted += int(targets.sum())
-    if not n_predicted:
-        raise AtlasError("The held-out documents hold no token to predict, so the loss recovered cannot be measured.")
-    means = {name: total / n_predicted for name, total in totals.items()}
-    return LossRecovered(
-        ce_original=means["original"],
-        ce_spliced=means["spliced"],
-        ce_zero=means["zero"],
-        ce_mean=means.get("mean"),
-        n_documents=len(encoded),
-        n_predicted=n_predicted,
-        n_replaced=n_replaced,
-    )
+                replaced.index_add_(0, documents, splice.chosen.sum(dim=1).cpu())
+        predicted.index_add_(0, documents, targets.sum(dim=1).cpu())
+    means = {name: (total / predicted.clamp(min=1)).tolist() for name, total in totals.items()}
+    return [
+        LossRecovered(
+            ce_original=means["original"][document],
+            ce_spliced=means["spliced"][document],
+            ce_zero=means["zero"][document],
+            ce_mean=means["mean"][document] if mean is not None else None,
+            n_documents=1,
+            n_predicted=int(predicted[document]),
+            n_replaced=int(replaced[document]),
+        )
+        for document in range(n)
+    ]
 
 
 def loss_by_group(
@@ -127,16 +154,16 @@ def loss_by_group(
 
     Documents without a token to predict are left out; there are fewer groups where there are fewer documents.
     """
-    telling = [document for document in encoded if int((~document.special).sum()) > 1] or encoded[:1]
-    groups = [telling[start::n_groups] for start in range(max(1, min(n_groups, len(telling))))]
-    return [
-        loss_recovered(subject, hookpoint, dictionary, group, mean=mean, massive_norm=massive_norm) for group in groups
-    ]
+    losses = document_losses(subject, hookpoint, dictionary, encoded, mean=mean, massive_norm=massive_norm)
+    telling = [document for document in losses if document.n_predicted]
+    return [pooled(telling[start::n_groups]) for start in range(max(1, min(n_groups, len(telling))))]
 
 
 def pooled(groups: Sequence[LossRecovered]) -> LossRecovered:
-    """The cross-entropies over the predicted tokens of all groups together."""
+    """The cross-entropies over the predicted tokens of all groups together. Raises AtlasError where there is none."""
     n = sum(group.n_predicted for group in groups)
+    if not n:
+        raise AtlasError("The held-out documents hold no token to predict, so the loss recovered cannot be measured.")
 
     def over_all(name: str) -> float:
         return sum(getattr(group, name) * group.n_predicted for group in groups) / n
@@ -153,31 +180,32 @@ def pooled(groups: Sequence[LossRecovered]) -> LossRecovered:
 
 
 class _Splice:
-    """Replaces a module's output [b, t, d] at the positions that dictionaries are trained on, and counts them."""
+    """Replaces a module's output [b, t, d] at the positions that dictionaries are trained on, `chosen`."""
 
     def __init__(self, replacement: Baseline, ordinary: Tensor, massive_norm: float, d_in: int):
         self._replacement = replacement
         self._ordinary = ordinary
         self._massive_norm = massive_norm
         self._d_in = d_in
-        self.n_replaced = 0
+        self.chosen = ordinary
 
     def __call__(self, output: Tensor) -> Tensor:
         if output.shape[-1] != self._d_in:
             raise AtlasError(f"The hookpoint has {output.shape[-1]} dimensions, the dictionary reads {self._d_in}.")
-        chosen = self._ordinary & (output.float().norm(dim=-1) <= self._massive_norm)
+        self.chosen = self._ordinary & (output.float().norm(dim=-1) <= self._massive_norm)
         spliced = output.clone()
-        spliced[chosen] = self._replacement(output[chosen].float()).to(output.dtype)
-        self.n_replaced = int(chosen.sum())
+        spliced[self.chosen] = self._replacement(output[self.chosen].float()).to(output.dtype)
         return spliced
 
 
 def _batches(
     subject: Subject, encoded: Sequence[Encoded], batch_tokens: int
-) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
-    """Collated inputs; bool [b, t], real positions that are not special; bool [b, t - 1], targets that count."""
+) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor, Tensor]]:
+    """Collated inputs; bool [b, t], real positions that are not special; bool [b, t - 1], targets that count; and
+    int64 [b], each row's document."""
     size = min(subject.codec.context_size, batch_tokens)
-    windows = [window.encoded for document in encoded for window in cut_windows(document, size)]
+    cut = [(number, window) for number, document in enumerate(encoded) for window in cut_windows(document, size)]
+    windows = [window.encoded for _, window in cut]
     for indices in length_buckets([len(window) for window in windows], batch_tokens):
         members = [windows[index] for index in indices]
         inputs = collate(subject, members)
@@ -186,7 +214,8 @@ def _batches(
         for row, window in enumerate(members):
             ordinary[row, : len(window)] = ~torch.from_numpy(window.special)
             text[row, : len(window)] = torch.tensor([modality != "image" for modality in window.modalities])
-        yield inputs, ordinary.to(subject.device), (ordinary & text)[:, 1:].to(subject.device)
+        documents = torch.tensor([cut[index][0] for index in indices])
+        yield inputs, ordinary.to(subject.device), (ordinary & text)[:, 1:].to(subject.device), documents
 
 
 def _recovered(worst: float, spliced: float, original: float) -> float:

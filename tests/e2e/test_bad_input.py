@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -244,8 +245,13 @@ def full_disk(tmp_path: Path):
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def test_a_full_disk_stops_the_run_in_words(full_disk: Callable[[int], Path], tmp_path, command, monkeypatch):
-    disk = full_disk(256)
+@pytest.mark.parametrize("kilobytes", [256, 1500])
+def test_a_full_disk_stops_the_run_in_words(
+    kilobytes, full_disk: Callable[[int], Path], tmp_path, command, monkeypatch
+):
+    disk, scratch = full_disk(kilobytes), tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     config = write_config(tmp_path, lambda config: config.update(store=str(disk / "store")))
     monkeypatch.setenv("ATLAS_CONFIG", str(config))
     monkeypatch.delenv("ATLAS_STORE", raising=False)
@@ -256,6 +262,7 @@ def test_a_full_disk_stops_the_run_in_words(full_disk: Callable[[int], Path], tm
     assert "No space left" in ran.err
     assert short(ran.err)
     assert not list(disk.rglob(".writing-*"))
+    assert not list(scratch.glob("feature-atlas-*"))
 
 
 def test_a_full_disk_says_so_for_every_kind_of_file(full_disk: Callable[[int], Path]):
