@@ -145,28 +145,16 @@ class TablesIOManager(ArtifactIOManager):
 
 
 def move_folder(store: Store, source: Path, folder: str) -> dict[str, StoredFile]:
-    """Move the files of a local folder into a folder of the store, each whole; the local folder is gone after."""
-    files: dict[str, StoredFile] = {}
-    for file in sorted(source.iterdir()):
-        path = f"{folder}/{file.name}"
-        with store.writing(path) as temporary:
-            shutil.move(file, temporary)
-        files[file.name] = store.describe(path)
-    source.rmdir()
-    return files
-
-
-def move_files(store: Store, folder: Path, to: str) -> dict[str, StoredFile]:
-    """Move the files of a local folder to a folder of the store; the local one is gone afterwards, come what may."""
+    """Move the files of a local folder into one of the store; the local one is gone afterwards, come what may."""
     files: dict[str, StoredFile] = {}
     try:
-        for file in sorted(folder.iterdir()):
-            path = f"{to}/{file.name}"
+        for file in sorted(source.iterdir()):
+            path = f"{folder}/{file.name}"
             with store.writing(path) as temporary:
                 shutil.move(file, temporary)
             files[file.name] = store.describe(path)
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(source)
     return files
 
 
