@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from orchestration.records import TRIGGER_TAG
 from orchestration.refs import ref_path
 from orchestration.resources import Atlas, writer_lock
 from orchestration.sources import SOURCES, observed, shards
-from sae.config import CheckConfig, Workspace
+from sae.config import CONFIG_VARIABLE, CheckConfig, Workspace
 from sae.errors import AtlasError
 from sae.storage import Store
 
@@ -62,12 +63,25 @@ class Session:
 
 def open_session(workspace: Workspace) -> Session:
     """Open a workspace: its Dagster instance (made on first use) and the definitions of its config."""
-    os.environ["ATLAS_CONFIG"] = str(workspace.path)
-    home = dagster_home(workspace)
     from orchestration.definitions import defs
 
-    definitions = defs()
+    home = dagster_home(workspace)
+    with _config_named(workspace.path):
+        definitions = defs()
     return Session(workspace, definitions, dg.DagsterInstance.from_config(str(home)), asset_graph(definitions))
+
+
+@contextmanager
+def _config_named(path: Path) -> Iterator[None]:
+    """Name a config in the environment, where the definitions look for it, as long as the block lasts."""
+    before = os.environ.get(CONFIG_VARIABLE)
+    os.environ[CONFIG_VARIABLE] = str(path)
+    try:
+        yield
+    finally:
+        os.environ.pop(CONFIG_VARIABLE)
+        if before is not None:
+            os.environ[CONFIG_VARIABLE] = before
 
 
 def dagster_home(workspace: Workspace) -> Path:

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from sae.config_faults import first_fault
 from sae.errors import ConfigError
 
+CONFIG_VARIABLE = "ATLAS_CONFIG"
+"""Environment variable that names the config file."""
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 """A key that becomes a partition and a file name: letters, digits, dot, dash and underscore."""
 
@@ -297,7 +299,7 @@ def load_workspace(path: str | os.PathLike[str] | None = None) -> Workspace:
 
     Raises ConfigError naming the key, what was found and what is allowed.
     """
-    file = Path(path or os.environ.get("ATLAS_CONFIG") or "atlas.yaml").absolute()
+    file = Path(path or os.environ.get(CONFIG_VARIABLE) or "atlas.yaml").absolute()
     if not file.is_file():
         raise ConfigError(f"No config at {file}. Write one with `atlas init`, or name yours in ATLAS_CONFIG.")
     config = parse_config(file.read_bytes(), file.name)

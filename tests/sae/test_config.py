@@ -72,6 +72,7 @@ def test_a_file_that_is_no_config_is_refused(data, words):
 
 
 def test_a_missing_file_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.delenv("ATLAS_CONFIG", raising=False)
     monkeypatch.chdir(tmp_path)
 
     with pytest.raises(ConfigError, match="`atlas init`"):
