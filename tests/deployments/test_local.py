@@ -86,7 +86,7 @@ def test_queries_run_on_a_catalog(page, small_store: Path):
 @pytest.mark.parametrize("page", PAGES)
 def test_configs_are_valid(page):
     for block in blocks(page, "yaml"):
-        parse_config(block.encode(), page)
+        assert parse_config(block.encode(), page).pairs()
 
 
 @pytest.mark.parametrize("page", PAGES)
