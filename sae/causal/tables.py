@@ -84,6 +84,8 @@ class ExplainedPrompt:
     """One row; `n_features` counts the active (position, feature) pairs, `ablation_spearman` is over those ablated."""
     attributions: pl.DataFrame
     """All active pairs; rank 1 pushes hardest towards the target. `ablation_effect` is null where none was tried."""
+    miss: float
+    """How far attributions, bias and error are from the first-order change, as a share of the sum of their sizes."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,10 @@ def explain_prompt(
         "logit_diff": found.logit_diff,
         "is_correct": found.is_correct,
     }
+    parts = (found.attributed, found.bias_attribution, found.error_attribution)
+    size = sum(map(abs, parts)) + abs(found.first_order)
     return ExplainedPrompt(
+        miss=abs(sum(parts) - found.first_order) / size if size else 0.0,
         prompts=pl.DataFrame([row], schema=PROMPTS),
         attribution_runs=pl.DataFrame([run], schema=ATTRIBUTION_RUNS),
         attributions=_attribution_rows(prompt.id, dictionary_id, encoded, found, chosen, effects),
