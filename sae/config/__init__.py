@@ -1,0 +1,35 @@
+"""`atlas.yaml`: one file says everything that is made. Unknown keys are refused, units stand in the field's text."""
+
+from sae.config.atlas import (
+    AtlasConfig,
+    CheckConfig,
+    PromptConfig,
+    ScheduleConfig,
+    SteeringConfig,
+    SteeringPromptConfig,
+)
+from sae.config.inputs import CorpusConfig, ModelConfig, SiteConfig
+from sae.config.labeling import LabelerConfig, PriceConfig
+from sae.config.recipe import RecipeConfig
+from sae.config.section import Name
+from sae.config.workspace import CONFIG_VARIABLE, Workspace, load_workspace, parse_config
+
+__all__ = [
+    "CONFIG_VARIABLE",
+    "AtlasConfig",
+    "CheckConfig",
+    "CorpusConfig",
+    "LabelerConfig",
+    "ModelConfig",
+    "Name",
+    "PriceConfig",
+    "PromptConfig",
+    "RecipeConfig",
+    "ScheduleConfig",
+    "SiteConfig",
+    "SteeringConfig",
+    "SteeringPromptConfig",
+    "Workspace",
+    "load_workspace",
+    "parse_config",
+]

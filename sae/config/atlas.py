@@ -1,0 +1,129 @@
+"""The whole file, and the sections that say what is checked, asked and scheduled."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from sae.config.inputs import CorpusConfig, ModelConfig, SiteConfig
+from sae.config.labeling import LabelerConfig
+from sae.config.recipe import RecipeConfig
+from sae.config.section import Name, Section
+
+
+class CheckConfig(Section):
+    """Thresholds of the checks; a dictionary that misses one never becomes current."""
+
+    fvu: float = Field(default=0.3, gt=0)
+    """Largest fraction of variance unexplained on held-out tokens."""
+    dead: float = Field(default=0.2, ge=0, le=1)
+    """Largest share of latents silent on the held-out and training tokens read."""
+    loss_recovered: float = Field(default=0.9, le=1)
+    """Smallest share of the loss recovered when the reconstruction is spliced in."""
+    labels_cover: float = Field(default=0.95, ge=0, le=1)
+    """Smallest share of live features with a label."""
+
+
+class SteeringPromptConfig(Section):
+    """A text that one model goes on from."""
+
+    model: Name
+    text: str = Field(min_length=1)
+
+
+class SteeringConfig(Section):
+    """Generations kept with a feature clamped to multiples of its maximum."""
+
+    strengths: tuple[float, ...] = (-5, 0, 5, 10)
+    """Multiples of the feature's maximal activation; 0 leaves the model as it is."""
+    prompts: tuple[str | SteeringPromptConfig, ...] = ()
+    """Texts to go on from: for every model, or `{model: …, text: …}` for one."""
+    features: tuple[str, ...] = ()
+    """Features by concept name or by `<dictionary_id>:<index>`; empty takes the best-known ones."""
+    max_features: int = Field(default=3, ge=0)
+    """How many best-known features are steered where `features` is empty."""
+    new_tokens: int = Field(default=8, ge=1)
+    """Length of a completion."""
+
+    def texts(self, model: str) -> list[str]:
+        """The texts that a model goes on from."""
+        own = [prompt.text for prompt in self.prompts if not isinstance(prompt, str) and prompt.model == model]
+        return [prompt for prompt in self.prompts if isinstance(prompt, str)] + own
+
+
+class PromptConfig(Section):
+    """An attribution question kept fresh."""
+
+    id: Name
+    model: Name
+    text: str = Field(min_length=1)
+    target: str = Field(min_length=1)
+    """The continuation whose logit is explained."""
+    baseline: str | None = None
+    """The continuation it is compared with; the mean logit by default."""
+
+
+class ScheduleConfig(Section):
+    """When the refresh runs."""
+
+    refresh: str = "0 3 * * *"
+    """Cron expression."""
+    timezone: str = "UTC"
+
+
+class AtlasConfig(Section):
+    """The whole file."""
+
+    store: str = ".atlas"
+    """Folder (or fsspec URL) of the immutable files, relative to the config's folder."""
+    state: str = ".atlas/state"
+    """Local folder of Dagster's instance, the ledger and the writer's lock."""
+    seed: int = 0
+    """Seed of everything that has no seed of its own."""
+    models: dict[Name, ModelConfig] = Field(min_length=1)
+    corpora: dict[Name, CorpusConfig] = Field(min_length=1)
+    sites: tuple[SiteConfig, ...] = Field(min_length=1)
+    dictionaries: dict[Name, RecipeConfig] = Field(min_length=1)
+    """Recipes by name."""
+    labeler: LabelerConfig = LabelerConfig()
+    scorers: tuple[Literal["rule", "truth"], ...] = ("rule",)
+    checks: CheckConfig = CheckConfig()
+    steering: SteeringConfig = SteeringConfig()
+    prompts: tuple[PromptConfig, ...] = ()
+    schedule: ScheduleConfig = ScheduleConfig()
+
+    @model_validator(mode="after")
+    def _references(self) -> "AtlasConfig":
+        sites = [site.name for site in self.sites]
+        _known("sites", "model", {site.model for site in self.sites}, set(self.models))
+        _known("sites", "corpora", {c for site in self.sites for c in site.corpora}, set(self.corpora))
+        _known("dictionaries", "sites", {s for r in self.dictionaries.values() for s in r.sites}, set(sites))
+        _known("prompts", "model", {prompt.model for prompt in self.prompts}, set(self.models))
+        steered = {prompt.model for prompt in self.steering.prompts if not isinstance(prompt, str)}
+        _known("steering.prompts", "model", steered, set(self.models))
+        _unique("sites", sites)
+        _unique("prompts", [prompt.id for prompt in self.prompts])
+        return self
+
+    def site(self, name: str) -> SiteConfig:
+        """The site of that name."""
+        return next(site for site in self.sites if site.name == name)
+
+    def pairs(self) -> dict[str, tuple[str, str]]:
+        """The dictionaries to make: `<site>.<recipe>` to (site, recipe), in the config's order."""
+        return {
+            f"{site.name}.{recipe}": (site.name, recipe)
+            for site in self.sites
+            for recipe, config in self.dictionaries.items()
+            if not config.sites or site.name in config.sites
+        }
+
+
+def _known(section: str, key: str, used: set[str], known: set[str]) -> None:
+    for name in sorted(used - known):
+        raise ValueError(f"{section}: {key} names {name!r}, which is not defined. Defined: {', '.join(sorted(known))}")
+
+
+def _unique(section: str, names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{section}: {name!r} stands twice")

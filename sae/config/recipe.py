@@ -1,0 +1,78 @@
+"""The section that says how a dictionary is trained."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from sae.config.section import Section
+
+
+class RecipeConfig(Section):
+    """How a dictionary is trained. A recipe and a site make one dictionary."""
+
+    architecture: Literal["standard", "topk", "matryoshka"]
+    """The class in `sae/dictionaries/` that is trained."""
+    expansion: float | None = Field(default=None, gt=0)
+    """Latents per input dimension; or give `latents`. Not for `matryoshka`, whose `groups` say it."""
+    latents: int | None = Field(default=None, ge=2)
+    """Number of latents."""
+    k: int | tuple[int, ...] | None = None
+    """Active latents a token (`topk`), or of each group on average (`matryoshka`)."""
+    groups: tuple[int, ...] = ()
+    """Latents of each nested group (`matryoshka`)."""
+    prefix_weights: tuple[float, ...] = ()
+    """Weight of each prefix's reconstruction loss (`matryoshka`); 1 for all by default."""
+    overlap_penalty: float = Field(default=0.0, ge=0)
+    """Weight of sum relu(cos - 0.1)^2 / n over pairs of decoder rows."""
+    l1: float = Field(default=5.0, ge=0)
+    """Weight of the sparsity term (`standard`)."""
+    auxk: float = Field(default=1 / 32, ge=0)
+    """Weight of the auxiliary loss that revives dead latents (`topk`)."""
+    dead_after: int = Field(default=100_000, ge=1)
+    """Tokens of silence after which a latent counts as dead in training."""
+    tokens: int = Field(default=1_000_000, ge=1)
+    """Training tokens; a smaller activation set is read for several epochs."""
+    batch: int = Field(default=1024, ge=1)
+    """Tokens a step."""
+    learning_rate: float = Field(default=2e-3, gt=0)
+    """Peak rate of Adam."""
+    warmup: float = Field(default=0.02, ge=0, le=1)
+    """Share of the steps over which the rate rises."""
+    decay: float = Field(default=0.2, ge=0, le=1)
+    """Share of the steps, the last ones, over which the rate falls to zero."""
+    bias_init: Literal["mean", "geometric_median"] = "mean"
+    """Where the decoder's bias starts: the mean of the activations, or the geometric median of the first batch."""
+    encoder_norm: float = Field(default=1.0, gt=0)
+    """Norm at which encoder rows start, along the decoder's (`topk`, `matryoshka`)."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Arithmetic that chooses the k latents (`topk`); their values and all gradients are float32."""
+    seed: int | None = None
+    """Seed of this recipe; the config's seed by default."""
+    retrain: Literal["on_change"] = "on_change"
+    """When new activations make a new dictionary."""
+    sites: tuple[str, ...] = ()
+    """The sites it is trained on; all by default."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "RecipeConfig":
+        if self.architecture == "matryoshka":
+            if self.expansion is not None or self.latents is not None:
+                raise ValueError("matryoshka counts its latents in `groups`: leave out `expansion` and `latents`")
+            if not self.groups or not isinstance(self.k, tuple) or len(self.k) != len(self.groups):
+                raise ValueError("matryoshka needs `groups` and a list `k` of the same length")
+            if self.prefix_weights and len(self.prefix_weights) != len(self.groups):
+                raise ValueError("`prefix_weights` must have one number for each group")
+        else:
+            if self.groups or self.prefix_weights:
+                raise ValueError("`groups` and `prefix_weights` belong to matryoshka only")
+            if (self.expansion is None) == (self.latents is None):
+                raise ValueError("give either `expansion` or `latents`")
+            if self.architecture == "topk" and not isinstance(self.k, int):
+                raise ValueError("topk needs a whole number `k`")
+        return self
+
+    def d_sae(self, d_in: int) -> int:
+        """Number of latents over an input of `d_in` dimensions."""
+        if self.groups:
+            return sum(self.groups)
+        return self.latents or round(d_in * (self.expansion or 0))
