@@ -9,7 +9,15 @@ from torch import Tensor
 
 from sae.errors import AtlasError
 
-Form = Literal["standard", "topk", "jumprelu"]
+Form = Literal["standard", "topk", "jumprelu", "gated"]
+
+FORM_TENSORS: Mapping[Form, tuple[str, ...]] = {
+    "standard": (),
+    "topk": (),
+    "jumprelu": ("threshold",),
+    "gated": ("r_mag", "b_mag"),
+}
+"""What a form has beside both weights and both biases, each [d_sae]."""
 
 _BLOCK_ROWS = 2048
 
@@ -31,8 +39,10 @@ class Dictionary:
 
     φ by form: `standard` is ReLU; `topk` keeps the k largest and applies ReLU (Gao et al. 2024, §2.3); `jumprelu`
     keeps z where z > max(θ, 0) (Rajamanoharan et al. 2024), which is also how BatchTopK dictionaries are used token
-    by token (Bussmann et al. 2024, §3). Where `apply_b_dec_to_input` is false the encoder reads x itself
-    (Scaling Monosemanticity has no pre-encoder bias). Any normalisation that training used is folded in.
+    by token (Bussmann et al. 2024, §3). `gated` takes the encoder apart (Rajamanoharan et al. 2024, "Improving
+    dictionary learning with gated sparse autoencoders", §3.2): with p = W_encᵀ(x − b_dec),
+    f = 1[p + b_enc > 0] ⊙ ReLU(exp(r_mag) ⊙ p + b_mag). Where `apply_b_dec_to_input` is false the encoder reads x
+    itself (Scaling Monosemanticity has no pre-encoder bias). Any normalisation that training used is folded in.
 
     Raises AtlasError where the parts do not fit together.
     """
@@ -40,7 +50,7 @@ class Dictionary:
     W_enc: Tensor
     """float32 [d_in, d_sae]."""
     b_enc: Tensor
-    """float32 [d_sae]."""
+    """float32 [d_sae]; for `gated` the gate's bias, b_gate."""
     W_dec: Tensor
     """float32 [d_sae, d_in]; rows of unit norm as trained here."""
     b_dec: Tensor
@@ -48,6 +58,10 @@ class Dictionary:
     form: Form
     threshold: Tensor | None = None
     """float32 [d_sae], only for `jumprelu`."""
+    r_mag: Tensor | None = None
+    """float32 [d_sae], only for `gated`: the logarithm of what rescales the gate's product into the magnitude."""
+    b_mag: Tensor | None = None
+    """float32 [d_sae], only for `gated`: the magnitude's bias."""
     k: int | None = None
     """Active latents a token, only for `topk`."""
     apply_b_dec_to_input: bool = True
@@ -57,8 +71,7 @@ class Dictionary:
     def __post_init__(self) -> None:
         d_in, d_sae = self.W_enc.shape
         shapes = {"b_enc": (d_sae,), "W_dec": (d_sae, d_in), "b_dec": (d_in,)}
-        if self.form == "jumprelu":
-            shapes["threshold"] = (d_sae,)
+        shapes |= dict.fromkeys(FORM_TENSORS[self.form], (d_sae,))
         for name, shape in shapes.items():
             tensor = getattr(self, name)
             if tensor is None or tuple(tensor.shape) != shape:
@@ -82,7 +95,12 @@ class Dictionary:
         x = x.to(self.W_enc.dtype)
         if self.apply_b_dec_to_input:
             x = x - self.b_dec
-        z = x @ self.W_enc + self.b_enc
+        product = x @ self.W_enc
+        z = product + self.b_enc
+        if self.form == "gated":
+            assert self.r_mag is not None
+            assert self.b_mag is not None
+            return (product * self.r_mag.exp() + self.b_mag).relu() * (z > 0)
         if self.form == "topk":
             assert self.k is not None
             values, features = z.topk(self.k, dim=-1, sorted=False)
@@ -117,7 +135,8 @@ def fold_scale(dictionary: Dictionary, scale: float) -> Dictionary:
 
     With n_i = ‖W_dec,i‖ the codes become f_i n_i / scale: Scaling Monosemanticity reports f_i‖W_dec,i‖, here in the
     model's own units. A code, its threshold and its bias change by the same positive factor, so what is active stays
-    active; for `topk` that wants rows of equal norm, which its training keeps. Rows of norm zero are left alone.
+    active; for `topk` that wants rows of equal norm, which its training keeps. So do a gate and its magnitude, whose
+    ratio r_mag stays. Rows of norm zero are left alone.
     """
     norm = dictionary.W_dec.norm(dim=1)
     norm = torch.where(norm > 0, norm, torch.ones_like(norm))
@@ -128,4 +147,5 @@ def fold_scale(dictionary: Dictionary, scale: float) -> Dictionary:
         W_dec=(dictionary.W_dec / norm[:, None]).contiguous(),
         b_dec=dictionary.b_dec / scale,
         threshold=None if dictionary.threshold is None else dictionary.threshold * norm / scale,
+        b_mag=None if dictionary.b_mag is None else dictionary.b_mag * norm / scale,
     )

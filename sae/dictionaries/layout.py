@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from sae.dictionaries.dictionary import Dictionary
+from sae.dictionaries.dictionary import FORM_TENSORS, Dictionary, Form
 from sae.errors import AtlasError
 from sae.identity import canonical_json, content_id, tensors_id
 
@@ -51,7 +51,7 @@ def save_dictionary(dictionary: Dictionary, folder: Path, provenance: Mapping[st
 
 
 def load_dictionary(folder: Path) -> Dictionary:
-    """Open a folder in SAELens' layout: architectures `standard`, `topk` and `jumprelu`.
+    """Open a folder in SAELens' layout: architectures `standard`, `topk`, `jumprelu` and `gated`.
 
     Raises AtlasError on a missing or damaged file, and on a config that asks for arithmetic we do not have.
     """
@@ -60,21 +60,28 @@ def load_dictionary(folder: Path) -> Dictionary:
         tensors = load_file(os.fspath(folder / WEIGHTS))
     except (SafetensorError, OSError) as error:
         raise AtlasError(f"{folder / WEIGHTS} is missing or damaged: {' '.join(str(error).split())[:200]}") from error
-    if absent := {"W_enc", "b_enc", "W_dec", "b_dec"} - set(tensors):
+    names = _names(config["architecture"])
+    if absent := set(names.values()) - set(tensors):
         raise AtlasError(f"{folder / WEIGHTS} lacks {', '.join(sorted(absent))}.")
     return Dictionary(
-        **{name: tensors[name].float() for name in ("W_enc", "b_enc", "W_dec", "b_dec")},
+        **{ours: tensors[theirs].float() for ours, theirs in names.items()},
         form=config["architecture"],
-        threshold=tensors["threshold"].float() if "threshold" in tensors else None,
         k=config.get("k"),
         apply_b_dec_to_input=config.get("apply_b_dec_to_input", True),
         metadata=config.get("metadata", {}),
     )
 
 
+def _names(form: Form) -> dict[str, str]:
+    """From our tensors' names to SAELens'."""
+    bias = "b_gate" if form == "gated" else "b_enc"
+    same = ("W_enc", "W_dec", "b_dec", *FORM_TENSORS[form])
+    return {**dict(zip(same, same, strict=True)), "b_enc": bias}
+
+
 def _tensors(dictionary: Dictionary) -> dict[str, Tensor]:
-    tensors = {name: getattr(dictionary, name) for name in ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")}
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items() if tensor is not None}
+    tensors = {theirs: getattr(dictionary, ours) for ours, theirs in _names(dictionary.form).items()}
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
 def _config(dictionary: Dictionary) -> dict[str, Any]:
@@ -102,7 +109,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise AtlasError(f"{path} is damaged: a mapping is wanted.")
     wanted = {
-        "architecture": ("standard", "topk", "jumprelu"),
+        "architecture": ("standard", "topk", "jumprelu", "gated"),
         "normalize_activations": ("none",),
         "reshape_activations": ("none",),
         "rescale_acts_by_decoder_norm": (False,),

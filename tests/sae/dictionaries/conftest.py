@@ -81,6 +81,8 @@ def make_dictionary() -> MakeDictionary:
             b_dec=random(d_in),
             form=form,  # pyright: ignore[reportArgumentType]
             threshold=random(d_sae).abs() if form == "jumprelu" else None,
+            r_mag=random(d_sae) / 4 if form == "gated" else None,
+            b_mag=random(d_sae) if form == "gated" else None,
             k=min(3, d_sae) if form == "topk" else None,
             apply_b_dec_to_input=apply_b_dec_to_input,
         )

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from sae.dictionaries.dictionary import Dictionary, fold_scale
 from sae.errors import AtlasError
 
-FORMS = ("standard", "topk", "jumprelu")
+FORMS = ("standard", "topk", "jumprelu", "gated")
 
 
 def hand_made(form: str, **parts: object) -> Dictionary:
@@ -23,6 +23,11 @@ def hand_made(form: str, **parts: object) -> Dictionary:
         ("standard", {"apply_b_dec_to_input": False}, [3.0, 2.0, 4.0]),
         ("topk", {"k": 1, "apply_b_dec_to_input": False}, [0.0, 0.0, 4.0]),
         ("jumprelu", {"threshold": torch.tensor([2.0, 0.5, 1.9])}, [0.0, 1.0, 2.0]),
+        (
+            "gated",
+            {"r_mag": torch.tensor([2.0, 0.5, 2.0]).log(), "b_mag": torch.tensor([-1.0, -1.0, 0.5])},
+            [3, 0, 6.5],
+        ),
     ],
 )
 def test_codes_are_those_computed_by_hand(form: str, parts: dict, expected: list[float]) -> None:
@@ -114,6 +119,7 @@ def test_folding_leaves_rows_of_norm_zero_alone() -> None:
     [
         ("jumprelu", {}, "threshold is missing"),
         ("jumprelu", {"threshold": torch.zeros(2)}, "threshold is of shape"),
+        ("gated", {"r_mag": torch.zeros(3)}, "b_mag is missing"),
         ("topk", {}, "wants k"),
         ("topk", {"k": 4}, "wants k"),
     ],

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from sae.dictionaries.layout import dictionary_id, load_dictionary, save_dictionary
 from sae.errors import AtlasError
 
-FORMS = ("standard", "topk", "jumprelu")
+FORMS = ("standard", "topk", "jumprelu", "gated")
 
 
 @given(
@@ -30,7 +30,7 @@ def test_a_dictionary_comes_back_bit_for_bit(
     name = save_dictionary(saved, folder, {"site": "x"}, torch.full((d_sae,), 0.5))
     opened = load_dictionary(folder)
 
-    for part in ("W_enc", "b_enc", "W_dec", "b_dec", "threshold"):
+    for part in ("W_enc", "b_enc", "W_dec", "b_dec", "threshold", "r_mag", "b_mag"):
         before_part, after_part = getattr(saved, part), getattr(opened, part)
         if before_part is None:
             assert after_part is None
@@ -84,7 +84,7 @@ def test_the_id_tells_weights_and_forms_apart(make_dictionary) -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("architecture", "gated"),
+        ("architecture", "transcoder"),
         ("architecture", None),
         ("normalize_activations", "layer_norm"),
         ("reshape_activations", "hook_z"),
