@@ -1,16 +1,16 @@
 """One training loop for every architecture."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from itertools import chain
 
 import torch
 from torch import Tensor, nn
 
 from sae.config import RecipeConfig
-from sae.dictionaries.architectures import TrainableSAE, build_trainable
+from sae.dictionaries.architectures import build_trainable
 from sae.dictionaries.dictionary import Dictionary, fold_scale
 from sae.dictionaries.initialisation import geometric_median, unit_rows
 from sae.dictionaries.losses import normalised_error
@@ -21,6 +21,8 @@ _GRADIENT_NORM = 1.0
 _EXPLODED = 100.0
 """Reconstructions this many times worse than the batch's mean end the run."""
 _HISTORY_POINTS = 200
+_UNCHECKED_STEPS = 16
+"""Steps whose losses may wait on another device before they are looked at: reading one stops its queue."""
 _ONE_THREAD_PRODUCTS = 10**9
 """Multiplications of a step's encoder below which one thread is used: waking a second one costs more than it does, and
 on a busy machine twenty times more."""
@@ -66,57 +68,102 @@ def train(
 ) -> TrainedSAE:
     """Train a dictionary on ceil(`recipe.tokens` / `recipe.batch`) batches of raw activations, float32 [≤ batch, d_in].
 
-    `scale` normalises the input and is folded into the result; `mean` [d_in] is the raw mean. Adam (0.9, 0.999), linear
-    warm-up, constant, linear decay to 0; gradients clipped to norm 1; where the method wants unit decoder rows,
-    gradients along them are removed and the rows renormalised after each step. `on_step(tokens, total)` after each.
-    The same seed and batches give the same weights on one machine with one number of threads.
-
-    Raises AtlasError that names the step when the loss is not finite or the reconstruction is 100 times worse than the
-    batch's mean, and when the batches run out or do not have `d_in` dimensions.
+    The loop over one `Training`; `on_step(tokens, total)` after each step.
+    Raises AtlasError as `Training` does, and when the batches run out.
     """
-    steps = math.ceil(recipe.tokens / recipe.batch)
     source = iter(batches)
     first = next(source, None)
     if first is None:
         raise AtlasError("There is no activation to train on. Check the site's corpora.")
-    if first.shape[1] != d_in or mean.shape != (d_in,):
-        raise AtlasError(f"The activations have {first.shape[1]} dimensions and their mean {len(mean)}, not {d_in}.")
-    centre = scale * (geometric_median(first) if recipe.bias_init == "geometric_median" else mean.float())
-    directions = unit_rows(recipe.d_sae(d_in), d_in, seed)
-    run = _Run(recipe, build_trainable(recipe, directions, centre).to(device), steps)
-
-    history: list[TrainingPoint] = []
-    every = max(1, steps // _HISTORY_POINTS)
-    with _threads(recipe.batch * d_in * recipe.d_sae(d_in)):
-        for step, batch in enumerate(chain([first], source)):
-            point = run.advance(step, scale * batch.to(device))
-            if step % every == 0 or step == steps - 1:
-                history.append(point)
-            on_step(min(point.tokens, recipe.tokens), recipe.tokens)
-            if step == steps - 1:
-                return TrainedSAE(fold_scale(run.sae.dictionary(), scale).to("cpu"), history)
-    raise AtlasError(f"The activations ran out after {run.tokens} of the {recipe.tokens} tokens to train on.")
+    training = Training(recipe, d_in, scale, mean, first, seed, device)
+    for batch in chain([first], source):
+        training.advance(batch)
+        on_step(min(training.tokens, recipe.tokens), recipe.tokens)
+        if training.finished:
+            return training.result()
+    raise _ran_out(training)
 
 
-class _Run:
-    """What a training carries from step to step."""
+def train_together(trainings: Sequence["Training"], batches: Iterable[Tensor]) -> list[TrainedSAE]:
+    """Train several recipes on one reading of the batches, each until its own end.
 
-    def __init__(self, recipe: RecipeConfig, sae: TrainableSAE, steps: int):
-        self.sae = sae
+    Raises AtlasError as `Training` does, and when the batches run out before the last of them has finished.
+    """
+    source = iter(batches)
+    while unfinished := [training for training in trainings if not training.finished]:
+        batch = next(source, None)
+        if batch is None:
+            raise _ran_out(unfinished[0])
+        for training in unfinished:
+            training.advance(batch)
+    return [training.result() for training in trainings]
+
+
+class Training:
+    """One recipe in progress: ceil(`recipe.tokens` / `recipe.batch`) steps on raw activations [≤ batch, d_in].
+
+    `scale` normalises the input and is folded into the result; `mean` [d_in] is the raw mean. The decoder's bias starts
+    at it, or at the geometric median of `first_batch` where the recipe wants that; None will do for a training that
+    then takes up a saved state. Adam (0.9, 0.999), linear warm-up, constant, linear decay to 0; gradients clipped;
+    where the method wants unit decoder rows, gradients along them are removed and the rows renormalised.
+    The same seed and batches give the same weights on one machine with one number of threads, and so does a training
+    that goes on from `state_dict`.
+
+    Raises AtlasError that names the step when the loss is not finite or the reconstruction is 100 times worse than the
+    batch's mean (on a CPU at once, elsewhere within 16 steps and before any state is given out), and when the
+    activations do not have `d_in` dimensions.
+    """
+
+    def __init__(
+        self,
+        recipe: RecipeConfig,
+        d_in: int,
+        scale: float,
+        mean: Tensor,
+        first_batch: Tensor | None,
+        seed: int,
+        device: torch.device | str = "cpu",
+    ):
+        found = d_in if first_batch is None else first_batch.shape[1]
+        if found != d_in or mean.shape != (d_in,):
+            raise AtlasError(f"The activations have {found} dimensions and their mean {len(mean)}, not {d_in}.")
+        centre = scale * mean.float()
+        if recipe.bias_init == "geometric_median" and first_batch is not None:
+            centre = scale * geometric_median(first_batch.float())
+        self.recipe = recipe
+        self.steps = math.ceil(recipe.tokens / recipe.batch)
+        self.step = 0
+        """Steps done."""
         self.tokens = 0
-        self._recipe = recipe
-        self._steps = steps
-        self._optimiser = torch.optim.Adam(sae.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.999), fused=True)
-        self._silent_tokens = torch.zeros(len(sae.decoder), dtype=torch.int64, device=sae.decoder.device)
+        """Tokens read."""
+        self.history: list[TrainingPoint] = []
+        self._scale = scale
+        self._device = torch.device(device)
+        self._sae = build_trainable(recipe, unit_rows(recipe.d_sae(d_in), d_in, seed), centre).to(device)
+        self._optimiser = torch.optim.Adam(self._sae.parameters(), lr=1.0, betas=(0.9, 0.999), fused=True)
+        self._silent_tokens = torch.zeros(len(self._sae.decoder), dtype=torch.int64, device=device)
+        self._unchecked: list[Tensor] = []
 
-    def advance(self, step: int, x: Tensor) -> TrainingPoint:
-        """One optimiser step on normalised activations x [n, d]."""
-        recipe, sae = self._recipe, self.sae
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done."""
+        return self.step >= self.steps
+
+    def advance(self, batch: Tensor) -> TrainingPoint | None:
+        """One optimiser step on raw activations [n, d_in]; the point, at the steps that `history` keeps."""
+        with _threads(batch.numel() * len(self._sae.decoder)):
+            return self._advance(self._scale * batch.to(self._device).float())
+
+    def _advance(self, x: Tensor) -> TrainingPoint | None:
+        recipe, sae = self.recipe, self._sae
         dead = self._silent_tokens >= recipe.dead_after
-        rate = recipe.learning_rate * schedule(step, self._steps, recipe.warmup, recipe.decay)
-        made = sae.step(x, dead, step / self._steps)
-        loss, fvu = float(made.loss.detach()), float(normalised_error(x, made.reconstruction))
-        _refuse_divergence(step, self._steps, loss, fvu, recipe.learning_rate)
+        rate = recipe.learning_rate * schedule(self.step, self.steps, recipe.warmup, recipe.decay)
+        made = sae.step(x, dead, self.step / self.steps)
+        loss, fvu = made.loss.detach(), normalised_error(x, made.reconstruction)
+        self._unchecked.append(torch.stack([loss, fvu]))
+        recorded = self.step % max(1, self.steps // _HISTORY_POINTS) == 0 or self.step == self.steps - 1
+        if recorded or self._device.type == "cpu" or len(self._unchecked) >= _UNCHECKED_STEPS:
+            self._refuse_divergence(self.step + 1)
 
         self._optimiser.zero_grad()
         made.loss.backward()
@@ -129,18 +176,80 @@ class _Run:
         if sae.unit_rows:
             normalise_rows(sae.decoder)
 
-        self.tokens += len(x)
+        step, self.step, self.tokens = self.step, self.step + 1, self.tokens + len(x)
         self._silent_tokens = torch.where(made.fired, 0, self._silent_tokens + len(x))
-        return TrainingPoint(
+        if not recorded:
+            return None
+        point = TrainingPoint(
             step=step,
             tokens=self.tokens,
-            loss=loss,
-            fvu=fvu,
+            loss=float(loss),
+            fvu=float(fvu),
             l0=float(made.l0),
             dead_fraction=float(dead.float().mean()),
             learning_rate=rate,
             gradient_norm=float(gradient_norm),
         )
+        self.history.append(point)
+        return point
+
+    def _refuse_divergence(self, done: int) -> None:
+        losses, self._unchecked = self._unchecked, []
+        if not losses:
+            return
+        advice = f"Check the activations, or lower learning_rate (now {self.recipe.learning_rate:g})."
+        for step, (loss, fvu) in enumerate(torch.stack(losses).tolist(), start=done - len(losses)):
+            if not math.isfinite(loss):
+                raise AtlasError(f"Training stopped at step {step} of {self.steps}: the loss is {loss}. {advice}")
+            if fvu > _EXPLODED:
+                raise AtlasError(
+                    f"Training stopped at step {step} of {self.steps}: the loss exploded (FVU {fvu:.3g}). {advice}"
+                )
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that changes as the training goes on, copied to the CPU: flat, contiguous, fit for safetensors.
+
+        Raises AtlasError where the steps so far have diverged.
+        """
+        self._refuse_divergence(self.step)
+        state = {f"sae.{name}": tensor for name, tensor in self._sae.state_dict().items()}
+        for name, parameter in self._sae.named_parameters():
+            moments = self._optimiser.state[parameter]
+            state |= {f"adam.{name}.{moment}": tensor for moment, tensor in moments.items()}
+        state["silent_tokens"] = self._silent_tokens
+        state["step"] = torch.tensor(self.step)
+        state["tokens"] = torch.tensor(self.tokens)
+        points = [astuple(point) for point in self.history]
+        state["history"] = torch.tensor(points, dtype=torch.float64).view(-1, len(fields(TrainingPoint)))
+        return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in state.items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from where `state_dict` of a training of the same recipe and dimensions was.
+
+        Raises AtlasError where the state is of another kind of training.
+        """
+        prefix = "sae."
+        try:
+            self._sae.load_state_dict({n[len(prefix) :]: t for n, t in state.items() if n.startswith(prefix)})
+            for name, parameter in self._sae.named_parameters():
+                start = f"adam.{name}."
+                self._optimiser.state[parameter] = {
+                    key[len(start) :]: tensor.to(self._device, copy=True)
+                    for key, tensor in state.items()
+                    if key.startswith(start)
+                }
+            self._silent_tokens = state["silent_tokens"].to(self._device, copy=True)
+            self.step, self.tokens = int(state["step"]), int(state["tokens"])
+            history = state["history"].tolist()
+        except (RuntimeError, KeyError) as error:
+            raise AtlasError("The saved state is not one of this recipe's trainings. Start it afresh.") from error
+        self.history = [TrainingPoint(int(row[0]), int(row[1]), *row[2:]) for row in history]
+        self._unchecked = []
+
+    def result(self) -> TrainedSAE:
+        """The dictionary as it is now, with `scale` folded in."""
+        self._refuse_divergence(self.step)
+        return TrainedSAE(fold_scale(self._sae.dictionary(), self._scale).to("cpu"), list(self.history))
 
 
 @contextmanager
@@ -160,9 +269,7 @@ def schedule(step: int, steps: int, warmup: float, decay: float) -> float:
     return min(1.0, rise, fall)
 
 
-def _refuse_divergence(step: int, steps: int, loss: float, fvu: float, learning_rate: float) -> None:
-    advice = f"Check the activations, or lower learning_rate (now {learning_rate:g})."
-    if not math.isfinite(loss):
-        raise AtlasError(f"Training stopped at step {step} of {steps}: the loss is {loss}. {advice}")
-    if fvu > _EXPLODED:
-        raise AtlasError(f"Training stopped at step {step} of {steps}: the loss exploded (FVU {fvu:.3g}). {advice}")
+def _ran_out(training: Training) -> AtlasError:
+    return AtlasError(
+        f"The activations ran out after {training.tokens} of the {training.recipe.tokens} tokens to train on."
+    )

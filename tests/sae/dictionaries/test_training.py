@@ -11,7 +11,7 @@ from sae.dictionaries.layout import dictionary_id
 from sae.dictionaries.matryoshka import MatryoshkaSAE, batch_topk
 from sae.dictionaries.metrics import evaluate
 from sae.dictionaries.topk import TopKSAE
-from sae.dictionaries.training import TrainedSAE, schedule, train
+from sae.dictionaries.training import TrainedSAE, Training, schedule, train, train_together
 from sae.errors import AtlasError
 
 STANDARD = RecipeConfig(architecture="standard", latents=32, l1=1.0, batch=256, tokens=204_800, learning_rate=3e-3)
@@ -228,3 +228,46 @@ def test_directions_are_unit_rows_that_the_seed_decides() -> None:
     torch.testing.assert_close(rows.norm(dim=1), torch.ones(50))
     assert torch.equal(rows, unit_rows(50, 16, seed=3))
     assert F.normalize(rows - unit_rows(50, 16, seed=4), dim=1).isfinite().all()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_training_that_takes_up_a_saved_state_ends_with_the_same_bits(planted, name: str) -> None:
+    recipe = RECIPES[name].model_copy(update={"tokens": 5120, "dead_after": 1000})
+    batches = list(islice(planted.batches(recipe), 20))
+    whole = Training(recipe, 16, planted.scale, planted.mean, batches[0], seed=1)
+    for batch in batches[:11]:
+        whole.advance(batch)
+    state = whole.state_dict()
+    for batch in batches[11:]:
+        whole.advance(batch)
+
+    resumed = Training(recipe, 16, planted.scale, planted.mean, None, seed=2)
+    resumed.load_state_dict(state)
+    for batch in batches[11:]:
+        resumed.advance(batch)
+
+    assert whole.finished
+    assert resumed.finished
+    assert dictionary_id(whole.result().dictionary) == dictionary_id(resumed.result().dictionary)
+    assert whole.history == resumed.history
+    assert all(torch.equal(tensor, resumed.state_dict()[key]) for key, tensor in whole.state_dict().items())
+
+
+def test_a_state_of_another_recipe_is_refused(planted) -> None:
+    first = next(planted.batches(TOPK))
+    other = Training(MATRYOSHKA, 16, planted.scale, planted.mean, first, seed=1)
+
+    with pytest.raises(AtlasError, match="not one of this recipe's"):
+        Training(TOPK, 16, planted.scale, planted.mean, first, seed=1).load_state_dict(other.state_dict())
+
+
+def test_recipes_trained_together_end_as_if_alone(planted) -> None:
+    recipes = [TOPK.model_copy(update={"tokens": 5120}), MATRYOSHKA.model_copy(update={"tokens": 2560})]
+    batches = list(islice(planted.batches(TOPK), 20))
+    trainings = [Training(recipe, 16, planted.scale, planted.mean, batches[0], seed=1) for recipe in recipes]
+
+    together = train_together(trainings, batches)
+
+    for recipe, trained in zip(recipes, together, strict=True):
+        alone = train(recipe, batches, 16, planted.scale, planted.mean, 1)
+        assert dictionary_id(trained.dictionary) == dictionary_id(alone.dictionary)
