@@ -1,0 +1,98 @@
+"""What a language model is asked, with what settings, and what comes back."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+
+from sae.errors import AtlasError
+from sae.labels.budget import FREE, Price
+
+T = TypeVar("T")
+Status = Literal["ok", "refused", "empty", "truncated", "malformed", "failed"]
+Structured = Literal["auto", "schema", "none"]
+
+
+class BudgetSpentError(AtlasError):
+    """The budget does not hold another request of this size."""
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """The model that is asked, and how."""
+
+    model: str
+    base_url: str | None = None
+    """The server's address up to `/v1`; the client's own default where None."""
+    price: Price = FREE
+    temperature: float | None = 0.0
+    """None leaves it out: some models take none."""
+    max_output_tokens: int = 300
+    timeout_s: float = 60.0
+    """Seconds for one send, from the first byte to the last."""
+    retries: int = 5
+    """How often a request is sent again after a passing fault."""
+    concurrency: int = 8
+    structured: Structured = "auto"
+    """Whether the schema is sent along: `auto` finds out."""
+    image_tokens: int = 3000
+    """The most input tokens that the server counts for one picture."""
+
+
+@dataclass(frozen=True)
+class Question(Generic[T]):
+    """What is asked, once."""
+
+    messages: Sequence[Mapping[str, Any]]
+    """Chat messages, as the API takes them; pictures as data URLs."""
+    seed: int
+    purpose: str
+    """What for: label, detection, fuzzing, …"""
+    key: str
+    """What it is about, for example a feature's or a label's id."""
+    read: Callable[[str], T]
+    """Takes the reply's text apart. Raises ValueError, with the reason, where it is not what was asked for."""
+    schema: Mapping[str, Any] | None = None
+    """JSON schema of the reply."""
+    max_output_tokens: int | None = None
+    """Instead of the settings' own."""
+
+
+@dataclass(frozen=True)
+class Reply(Generic[T]):
+    """What came back."""
+
+    status: Status
+    value: T | None
+    """What `read` made of the text; None unless ok."""
+    text: str | None
+    raw: str | None
+    """The body of the server's answer."""
+    error: str | None
+    request_id: int
+    request_sha256: str
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_usd: float
+    """All that the question's sends cost or may have cost; 0 where it is paid for another question equal to it."""
+    paid_for: tuple[str, str]
+    """Purpose and key of the question that it was paid for."""
+    cached: bool
+    """Whether it was in the ledger before, or came to an equal question."""
+    created_at: datetime
+
+
+def shown_messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Messages as they are written down: each picture's data URL gives way to the SHA-256 of the URL."""
+    shown = []
+    for message in messages:
+        parts = message["content"]
+        if not isinstance(parts, str):
+            parts = [part if part["type"] == "text" else _picture(part["image_url"]["url"]) for part in parts]
+        shown.append({**message, "content": parts})
+    return shown
+
+
+def _picture(url: str) -> dict[str, str]:
+    return {"type": "image_url", "sha256": hashlib.sha256(url.encode()).hexdigest()}

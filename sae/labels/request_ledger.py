@@ -1,0 +1,219 @@
+"""The ledger's book of requests: what was asked, what it may cost, what came back, and what it did cost.
+
+Two rows for each request that is sent, in the same SQLite file as the labels: one in `requests`, reserved and committed
+before anything is sent, with the most that it can cost; one in `request_replies` once it has ended, with what it did
+cost. Rows are never changed. The spent sum counts, for each reserved row: its cost where that is known, otherwise
+the whole reservation. So a request that was in flight when the process was killed, or whose connection broke after it
+was sent, counts as paid in full: the sum may be too high, never too low.
+"""
+
+import math
+import sqlite3
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from sae.errors import AtlasError
+
+_WAIT_SECONDS = 30.0
+_SCHEMA = """
+create table if not exists request_prompts (request_sha256 text primary key, body text not null) strict;
+create table if not exists requests (
+    request_id integer primary key, request_sha256 text not null, purpose text not null, key text not null,
+    base_url text not null, model text not null, seed integer not null, send integer not null, batch text,
+    reserved_usd real not null, run_id text not null, created_at text not null) strict;
+create table if not exists request_replies (
+    request_id integer primary key references requests, status text not null, http_status integer, text text,
+    error text, raw text, input_tokens integer, output_tokens integer, cost_usd real, seconds real not null,
+    created_at text not null) strict;
+create index if not exists requests_by_sha256 on requests (request_sha256);
+"""
+_TABLES = ("request_prompts", "requests", "request_replies")
+_SPENT = """
+select coalesce(sum(coalesce(cost_usd, reserved_usd)), 0.0) from requests left join request_replies using (request_id)
+"""
+
+
+class Request(NamedTuple):
+    """A request about to be sent."""
+
+    request_sha256: str
+    """SHA-256 of `body`: what makes two requests one."""
+    body: str
+    """Canonical JSON of server, model, messages and settings; pictures by their hash."""
+    purpose: str
+    key: str
+    """What it is about, for example a feature's id."""
+    base_url: str
+    model: str
+    seed: int
+    send: int
+    """How often this request has been sent, this time included."""
+    reserved_usd: float
+    """The most that it can cost."""
+
+
+class Ended(NamedTuple):
+    """How a sent request ended."""
+
+    status: str
+    """ok, refused, empty, truncated, malformed: a reply came; failed: none did."""
+    http_status: int | None = None
+    text: str | None = None
+    """The message's text."""
+    error: str | None = None
+    raw: str | None = None
+    """The body of the reply as it came."""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+    """What was paid; None where nobody knows, and then the reservation counts as paid."""
+    seconds: float = 0.0
+
+
+class Known(NamedTuple):
+    """A reply that lies in the ledger."""
+
+    request_id: int
+    ended: Ended
+    created_at: datetime
+
+
+class Account(NamedTuple):
+    """What one question cost so far."""
+
+    purpose: str
+    key: str
+    """Whom it was asked for first."""
+    usd: float
+    """All its sends, paid or possibly paid."""
+
+
+class RequestLedger:
+    """The book of requests in one ledger file, with a hard budget over all that the file ever spent.
+
+    One process writes at a time (the store's writer lock); what another connection wrote meanwhile is counted too.
+    """
+
+    def __init__(self, path: Path, budget_usd: float):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path, self.budget_usd = path, budget_usd
+        self._connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
+        try:
+            self._connection.execute("pragma journal_mode = wal")
+            self._connection.execute("pragma synchronous = full")
+            self._connection.executescript(_SCHEMA + "".join(_guards()))
+        except sqlite3.DatabaseError as error:
+            self._connection.close()
+            raise AtlasError(
+                f"{path} is no ledger ({error}). Put the right file there, or move this one away."
+            ) from error
+        self._spent, self._seen = 0.0, -1
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def spent(self) -> float:
+        """US dollars paid or possibly paid, reservations of requests still in flight included."""
+        version = self._connection.execute("pragma data_version").fetchone()[0]
+        if version != self._seen:
+            self._spent, self._seen = self._connection.execute(_SPENT).fetchone()[0], version
+        return self._spent
+
+    def reserve(self, requests: Sequence[Request], run_id: str, batch: str | None = None) -> list[int] | None:
+        """Set the worst cost of some requests aside, all or none: their ids, or None where the budget forbids it."""
+        amount = sum(request.reserved_usd for request in requests)
+        with _Transaction(self._connection, self._path):
+            if self.spent() + amount > self.budget_usd:
+                return None
+            now = _text(datetime.now(UTC))
+            self._connection.executemany(
+                "insert or ignore into request_prompts values (?, ?)", [(r.request_sha256, r.body) for r in requests]
+            )
+            ids = [
+                self._connection.execute(
+                    "insert into requests values (null, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) returning request_id",
+                    (
+                        *(r.request_sha256, r.purpose, r.key, r.base_url, r.model, r.seed, r.send),
+                        *(batch, r.reserved_usd, run_id, now),
+                    ),
+                ).fetchone()[0]
+                for r in requests
+            ]
+        self._spent += amount
+        return ids
+
+    def settle(self, ended: Iterable[tuple[int, Ended]]) -> datetime:
+        """Record how requests ended, all or none. A request that has ended already keeps its first record."""
+        now = datetime.now(UTC)
+        with _Transaction(self._connection, self._path):
+            for request_id, end in ended:
+                new = self._connection.execute(
+                    "insert or ignore into request_replies values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (request_id, *end, _text(now)),
+                ).rowcount
+                if new and end.cost_usd is not None:
+                    reserved = "select reserved_usd from requests where request_id = ?"
+                    self._spent += end.cost_usd - self._connection.execute(reserved, (request_id,)).fetchone()[0]
+        return now
+
+    def known(self, request_sha256: str) -> Known | None:
+        """The first reply that ever came to this request, whatever it said; None where none did."""
+        row = self._connection.execute(
+            "select request_id, status, http_status, text, error, raw, input_tokens, output_tokens, cost_usd, seconds, "
+            "r.created_at from requests join request_replies r using (request_id) "
+            "where request_sha256 = ? and status <> 'failed' order by request_id limit 1",
+            (request_sha256,),
+        ).fetchone()
+        return Known(row[0], Ended(*row[1:-1]), datetime.fromisoformat(row[-1])) if row else None
+
+    def account(self, request_sha256: str) -> Account:
+        """What a question cost that was sent at least once."""
+        rows = self._connection.execute(
+            "select purpose, key, coalesce(cost_usd, reserved_usd) from requests "
+            "left join request_replies using (request_id) where request_sha256 = ? order by request_id",
+            (request_sha256,),
+        ).fetchall()
+        return Account(rows[0][0], rows[0][1], math.fsum(row[2] for row in rows))
+
+    def pace(self) -> float | None:
+        """Mean seconds of the last thousand requests that got a reply; None before the first."""
+        recent = "select seconds from request_replies where status <> 'failed' order by request_id desc limit 1000"
+        return self._connection.execute(f"select avg(seconds) from ({recent})").fetchone()[0]
+
+
+class _Transaction:
+    """Commit at the end of the block, roll back on any error."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path):
+        self._connection, self._path = connection, path
+
+    def __enter__(self) -> None:
+        try:
+            self._connection.execute("begin immediate")
+        except sqlite3.Error as error:
+            raise AtlasError(f"The ledger {self._path} cannot be written: {error}.") from error
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            self._connection.execute("commit")
+            return
+        if self._connection.in_transaction:
+            self._connection.execute("rollback")
+        if isinstance(error, sqlite3.Error):
+            raise AtlasError(f"The ledger {self._path} cannot be written: {error}.") from error
+
+
+def _guards() -> Iterable[str]:
+    for table in _TABLES:
+        for change in ("update", "delete"):
+            yield (
+                f"create trigger if not exists {table}_no_{change} before {change} on {table} "
+                f"begin select raise(abort, 'the ledger is append-only'); end;\n"
+            )
+
+
+def _text(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

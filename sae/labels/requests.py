@@ -1,0 +1,285 @@
+"""Asking a language model, with money accounted for: the one way from here to an OpenAI-compatible server.
+
+    settings = ModelSettings(model="…", base_url="http://127.0.0.1:8000/v1", price=Price(0.15, 0.60))
+    question = Question(messages, seed=0, purpose="detection", key=label_id, read=parse, schema={…})
+    replies = ask_all(settings, ledger_path, budget_usd, run_id, questions, on_reply)    # in the order of the questions
+    async with Asker(settings, ledger_path, budget_usd, run_id) as asker:                # or one by one, concurrently
+        reply = await asker.ask(question)
+
+What holds, whatever happens:
+- *Reserved before it is paid.* Before each send a row with the most that it can cost (a bound on the prompt's tokens,
+  `max_output_tokens`) is committed to the ledger; afterwards a row with what it did cost (`request_ledger.py`).
+- *A hard budget.* `budget_usd` is all that the ledger file may ever spend, whoever asks and whatever for. A request
+  whose worst cost does not fit waits for those in flight to settle; if it still does not fit, `ask` raises
+  BudgetSpentError (`ask_all` gives None for it). It holds as long as the server keeps to `max_output_tokens` and to
+  `image_tokens`.
+- *Never paid for twice.* A reply that once came to the same server, model, settings, seed and messages is used again,
+  bad ones too: to ask anew, change the seed. Equal questions in flight are sent once.
+- *Faults.* 429 (its Retry-After pauses everybody), 408, 5xx, timeouts, broken connections and answers that are no
+  completion are sent again, `retries` times at most, each send with rows of its own. Then the reply is `failed`.
+- *Bad replies* come back with their status (refused, empty, truncated, malformed) and are not asked again here.
+- *A killed process* loses the requests in flight at most; they count as paid in full.
+- *Schema.* With `structured: auto` the schema goes along until the server answers 400 or 422 to it and takes the same
+  request without: from then on it is left out. The same reply counts as cached either way; `read` checks all.
+"""
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar, cast
+
+from sae.identity import canonical_json
+from sae.labels.backoff import LONGEST_ASKED_WAIT_S, asked_wait, is_passing, wait_before
+from sae.labels.budget import most_input_tokens
+from sae.labels.chat import Answer, HopelessError, open_client, request_body, send_once
+from sae.labels.question import BudgetSpentError, ModelSettings, Question, Reply, Status, shown_messages
+from sae.labels.request_ledger import Ended, Request, RequestLedger
+
+T = TypeVar("T")
+
+
+class Asker:
+    """Asks one model, `concurrency` questions at a time. Use it as an async context manager, in one event loop."""
+
+    def __init__(self, settings: ModelSettings, ledger_path: Path, budget_usd: float, run_id: str):
+        self.settings, self._run_id = settings, run_id
+        self._ledger = RequestLedger(ledger_path, budget_usd)
+        self._client = open_client(settings.base_url, settings.concurrency)
+        self.base_url = str(self._client.base_url)
+        self._schema_works = settings.structured != "none"
+        self._slots = asyncio.Semaphore(settings.concurrency)
+        self._settled = asyncio.Condition()
+        self._in_flight = 0
+        self._paused_until = 0.0
+        self._flights: dict[str, asyncio.Future[None]] = {}
+        self._hopeless: HopelessError | None = None
+        self._jitter = random.Random(run_id)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.close()
+        self._ledger.close()
+
+    def spent(self) -> float:
+        """US dollars of the whole ledger, paid or possibly paid."""
+        return self._ledger.spent()
+
+    async def ask(self, question: Question[T]) -> Reply[T]:
+        """Ask, or find the reply in the ledger.
+
+        Raises BudgetSpentError where the budget does not hold it, HopelessError where the server will answer nobody.
+        """
+        body = self.identity(question)
+        sha256 = hashlib.sha256(body.encode()).hexdigest()
+        while flight := self._flights.get(sha256):
+            await flight
+        if reply := self._known(question, sha256):
+            return reply
+        self._flights[sha256] = flight = asyncio.get_running_loop().create_future()
+        try:
+            async with self._slots:
+                return await self._ask(question, body, sha256)
+        finally:
+            del self._flights[sha256]
+            flight.set_result(None)
+
+    def identity(self, question: Question[Any]) -> str:
+        """Canonical JSON of all that makes two questions one; pictures by their hash."""
+        settings = self.settings
+        return canonical_json(
+            {
+                "base_url": self.base_url,
+                "model": settings.model,
+                "messages": shown_messages(question.messages),
+                "seed": question.seed,
+                "temperature": settings.temperature,
+                "max_output_tokens": question.max_output_tokens or settings.max_output_tokens,
+                "schema": question.schema,
+            }
+        )
+
+    def worst_cost(self, question: Question[Any]) -> float:
+        """The most US dollars that sending a question once can cost."""
+        settings = self.settings
+        schema = canonical_json(question.schema) if question.schema else ""
+        sent = most_input_tokens(question.messages, schema, settings.image_tokens)
+        return settings.price.cost(sent, question.max_output_tokens or settings.max_output_tokens)
+
+    def _known(self, question: Question[T], sha256: str) -> Reply[T] | None:
+        known = self._ledger.known(sha256)
+        return known and self._reply(question, sha256, known.request_id, known.ended, known.created_at, cached=True)
+
+    async def _ask(self, question: Question[T], body: str, sha256: str) -> Reply[T]:
+        structured = self._schema_works and question.schema is not None
+        send = 1
+        while True:
+            await self._wait_for_pause()
+            request_id = await self._reserve(question, body, sha256, send)
+            answer, at = await self._send(question, request_id, structured)
+            if answer.ended.status != "failed":
+                # Here a schema was refused, and the request taken without it.
+                self._schema_works = self._schema_works and (structured or question.schema is None)
+            elif structured and self.settings.structured == "auto" and answer.ended.http_status in (400, 422):
+                structured = False
+                continue
+            elif self._again(answer, send):
+                if answer.ended.http_status != 429:
+                    await asyncio.sleep(wait_before(send + 1, self._jitter))
+                send += 1
+                continue
+            return self._reply(question, sha256, request_id, answer.ended, at, cached=False)
+
+    def _again(self, answer: Answer, send: int) -> bool:
+        """Whether a failed request is sent once more; a server that is busy makes everybody wait."""
+        status = answer.ended.http_status
+        # 200: an answer came, but no completion; a proxy's page, or a body that was cut off.
+        if send > self.settings.retries or not (status == 200 or is_passing(status)):
+            return False
+        asked = asked_wait(answer.retry_after)
+        if asked is not None and asked > LONGEST_ASKED_WAIT_S:
+            return False
+        if status == 429 or asked is not None:
+            wait = wait_before(send + 1, self._jitter) if asked is None else asked
+            self._paused_until = max(self._paused_until, asyncio.get_running_loop().time() + wait)
+        return True
+
+    async def _wait_for_pause(self) -> None:
+        now = asyncio.get_running_loop().time
+        while (left := self._paused_until - now()) > 0:
+            # Not all at the same moment, or the server is as busy as before.
+            await asyncio.sleep(left * self._jitter.uniform(1.0, 1.25))
+        if self._hopeless:
+            raise self._hopeless
+
+    async def _reserve(self, question: Question[Any], body: str, sha256: str, send: int) -> int:
+        worst = self.worst_cost(question)
+        request = Request(
+            sha256, body, question.purpose, question.key, self.base_url, self.settings.model, question.seed, send, worst
+        )
+        async with self._settled:
+            while (ids := self._ledger.reserve([request], self._run_id)) is None:
+                if self._in_flight == 0:
+                    raise BudgetSpentError(
+                        f"${self._ledger.spent():.4f} of ${self._ledger.budget_usd:.2f} are spent, and the next "
+                        f"request may cost ${worst:.4f}. Raise `labeler.budget_usd` to go on."
+                    )
+                await self._settled.wait()
+            self._in_flight += 1
+        return ids[0]
+
+    async def _send(self, question: Question[T], request_id: int, structured: bool) -> tuple[Answer, datetime]:
+        settings = self.settings
+        body = request_body(
+            settings.model,
+            question.messages,
+            seed=question.seed,
+            temperature=settings.temperature,
+            max_output_tokens=question.max_output_tokens or settings.max_output_tokens,
+            response_format=_format(question.schema) if structured and question.schema is not None else None,
+            own_server=settings.base_url is not None,
+        )
+        try:
+            answer = await send_once(
+                self._client, body, timeout_s=settings.timeout_s, price=settings.price, read=question.read
+            )
+            return answer, self._ledger.settle([(request_id, answer.ended)])
+        except HopelessError as error:
+            self._hopeless = error
+            self._ledger.settle([(request_id, Ended("failed", error=str(error), cost_usd=0.0))])
+            raise
+        finally:
+            async with self._settled:
+                self._in_flight -= 1
+                self._settled.notify_all()
+
+    def _reply(
+        self, question: Question[T], sha256: str, request_id: int, ended: Ended, at: datetime, *, cached: bool
+    ) -> Reply[T]:
+        status, error, value = ended.status, ended.error, None
+        if status in ("ok", "malformed"):
+            # What stands in the ledger was judged by the reader of its day.
+            try:
+                status, error, value = "ok", None, question.read(ended.text or "")
+            except ValueError as fault:
+                status, error = "malformed", str(fault)
+        account = self._ledger.account(sha256)
+        own = (account.purpose, account.key) == (question.purpose, question.key)
+        return Reply(
+            status=cast(Status, status),
+            value=value,
+            text=ended.text,
+            raw=ended.raw,
+            error=error,
+            request_id=request_id,
+            request_sha256=sha256,
+            input_tokens=ended.input_tokens,
+            output_tokens=ended.output_tokens,
+            cost_usd=account.usd if own else 0.0,
+            paid_for=(account.purpose, account.key),
+            cached=cached,
+            created_at=at,
+        )
+
+
+def ask_all(
+    settings: ModelSettings,
+    ledger_path: Path,
+    budget_usd: float,
+    run_id: str,
+    questions: Iterable[Question[T]],
+    on_reply: Callable[[Question[T], Reply[T] | None], None] = lambda question, reply: None,
+) -> list[Reply[T] | None]:
+    """Ask many questions, `concurrency` at a time: their replies in order, None where the budget was spent.
+
+    :param on_reply: called as each one ends
+    Raises HopelessError where the server will answer nobody; replies that came before are in the ledger.
+    """
+
+    async def work() -> list[Reply[T] | None]:
+        replies: dict[int, Reply[T] | None] = {}
+
+        async def one(asker: Asker, at: int, question: Question[T]) -> None:
+            try:
+                replies[at] = await asker.ask(question)
+            except BudgetSpentError:
+                replies[at] = None
+            on_reply(question, replies[at])
+
+        async with Asker(settings, ledger_path, budget_usd, run_id) as asker:
+            await each(enumerate(questions), settings.concurrency, lambda item: one(asker, *item))
+        return [replies[at] for at in sorted(replies)]
+
+    return asyncio.run(work())
+
+
+async def each(items: Iterable[T], concurrency: int, work: Callable[[T], Awaitable[None]]) -> None:
+    """Work on items in their order, `concurrency` at a time, drawing each only when it is due.
+
+    After an error nothing new is begun, what is under way ends (it may be paid for already), and the error is raised.
+    """
+    left, errors = iter(items), list[BaseException]()
+
+    async def worker() -> None:
+        for item in left:
+            if errors:
+                return
+            try:
+                await work(item)
+            except Exception as error:
+                errors.append(error)
+
+    await asyncio.gather(*(worker() for _ in range(concurrency)))
+    if errors:
+        raise errors[0]
+
+
+def _format(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "reply", "strict": True, "schema": dict(schema)}}
