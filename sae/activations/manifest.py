@@ -99,7 +99,7 @@ class ActivationSet:
 def measure_shard(shard: ActivationShard) -> ShardStatistics:
     """Counts and sums of a shard, in one pass with bounded memory. Raises AtlasError on a NaN."""
     trainable = shard.trainable
-    total = torch.zeros(shard.values.shape[1], dtype=torch.float64)
+    total = torch.zeros(shard.d_model, dtype=torch.float64)
     sum_norm = sum_square = 0.0
     for start, block in shard.blocks():
         kept = block[trainable[start : start + len(block)]].double()

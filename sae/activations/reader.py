@@ -1,35 +1,31 @@
 """Readers of activations: shuffled batches for training, ordered ones for measuring."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 
 import torch
 from torch import Tensor
 
+from sae.activations.order import Chunk, ReadingOrder
 from sae.activations.shard import ActivationShard
 from sae.errors import AtlasError
 
 ShardOpener = Callable[[], ActivationShard]
-"""Opens one shard (memory-mapped) when it is needed."""
+"""Opens one shard when it is needed."""
 
-_CHUNK_ROWS = 1_024
 _BUFFER_BYTES = 256 * 2**20
-
-
-@dataclass(frozen=True)
-class _Source:
-    """A shard's vectors on disk, and which rows count."""
-
-    values: Tensor
-    trainable: Tensor
+_CHECKED_ROWS = 4096
 
 
 class ShuffledReader:
-    """Batches of trainable rows from several shards, in an order that the seed alone decides.
+    """Batches of trainable rows from several shards, in an order that the seed alone decides (`ReadingOrder`).
 
-    Each epoch permutes chunks of 1,024 neighbouring rows over all shards, reads as many as the buffer holds and
-    permutes the rows inside it; a set that fits into the buffer is read from disk once and permuted as a whole. Memory:
-    twice the buffer (the next one fills while the last is given out) and one byte a token of the set.
+    Every trainable row comes once an epoch. A set that fits into the buffer is read once and permuted as a whole. A
+    thread fills the next buffer while the last one is given out; what fails there is raised where its rows are due.
+
+    Memory: two buffers, each of `buffer_bytes` or of one chunk that is larger (1,024 neighbouring rows of a stored
+    shard, the whole of one that is harvested again), the shard being read, and one byte a token of the set.
     """
 
     def __init__(
@@ -39,87 +35,102 @@ class ShuffledReader:
 
         Raises AtlasError when the shards hold no trainable row.
         """
-        self._sources = [_Source(shard.values, shard.trainable) for shard in (opener() for opener in shards)]
-        self.n_trainable = sum(int(source.trainable.sum()) for source in self._sources)
-        if not self.n_trainable:
+        self._reads: list[Callable[[], Tensor]] = []
+        self._trainable: list[Tensor] = []
+        self.d_model, row_bytes = 0, 1
+        counts: dict[Chunk, int] = {}
+        for number, opener in enumerate(shards):
+            shard = opener()
+            trainable = shard.trainable
+            self._reads.append(shard.read)
+            self._trainable.append(trainable)
+            self.d_model, row_bytes = shard.d_model, shard.d_model * shard.dtype.itemsize
+            for start in range(0, len(trainable), shard.chunk_rows):
+                stop = min(start + shard.chunk_rows, len(trainable))
+                if count := int(trainable[start:stop].sum()):
+                    counts[Chunk(number, start, stop)] = count
+        if not counts:
             raise AtlasError("The activation shards hold no trainable token. Check the site's corpora.")
-        values = self._sources[0].values
-        self.d_model = int(values.shape[1])
+        self._order = ReadingOrder(counts, max(batch, buffer_bytes // row_bytes), seed)
+        self.n_trainable = self._order.n_rows
         self.n_batches = -(-tokens // batch)
         self._batch = batch
-        self._seed = seed
         self._tokens = tokens
-        self._buffer_rows = max(_CHUNK_ROWS, batch, buffer_bytes // (self.d_model * values.element_size()))
 
     def __len__(self) -> int:
         return self.n_batches
 
     def __iter__(self) -> Iterator[Tensor]:
-        """float32 [batch, d], the last batch with what is left of `tokens`. Raises AtlasError on a NaN."""
-        generator = torch.Generator().manual_seed(self._seed)
-        given = 0
+        """All batches."""
+        return self.batches()
+
+    def batches(self, first: int = 0) -> Generator[Tensor, None, None]:
+        """The batches from number `first` on, bit for bit those of a reading from the start.
+
+        float32 [batch, d], the last one with what is left of the tokens. Raises AtlasError on a NaN.
+        """
+        left = self._tokens - first * self._batch
         held: list[Tensor] = []
-        n_held = 0
-        for rows in self._buffers(generator):
-            order = torch.randperm(len(rows), generator=generator)
+        for rows, order in self._filled(first * self._batch):
             start = 0
-            while start < len(order):
-                want = min(self._batch, self._tokens - given) - n_held
-                piece = rows[order[start : start + want]].float()
+            while start < len(order) and left:
+                want = min(self._batch, left) - sum(len(piece) for piece in held)
+                held.append(rows[order[start : start + want]])
                 start += want
-                held.append(piece)
-                n_held += len(piece)
-                if len(piece) < want:
-                    break
-                yield torch.cat(held) if len(held) > 1 else piece
-                given += n_held
-                held, n_held = [], 0
-                if given >= self._tokens:
-                    return
+                if len(held[-1]) == want:
+                    batch = torch.cat(held).float() if len(held) > 1 else held[0].float()
+                    left -= len(batch)
+                    held = []
+                    yield batch
 
-    def _buffers(self, generator: torch.Generator) -> Iterator[Tensor]:
-        """Endless epochs of row buffers [≤ buffer_rows, d] in the stored format."""
-        chunks = [
-            (number, start)
-            for number, source in enumerate(self._sources)
-            for start in range(0, len(source.values), _CHUNK_ROWS)
-        ]
-        per_buffer = max(1, self._buffer_rows // _CHUNK_ROWS)
-        whole = self._read(chunks) if len(chunks) <= per_buffer else None
-        while True:
-            if whole is not None:
-                yield whole
-                continue
-            order = torch.randperm(len(chunks), generator=generator).tolist()
-            for first in range(0, len(order), per_buffer):
-                rows = self._read([chunks[index] for index in order[first : first + per_buffer]])
-                if len(rows):
-                    yield rows
+    def _filled(self, given: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """One buffer after the other, its rows in the stored format [n, d] and the order in which they are to come."""
+        buffers = self._order.buffers(given, self._tokens)
+        buffer = next(buffers, None)
+        if buffer is None:
+            return
+        with ThreadPoolExecutor(1, "activations") as thread:
+            coming = thread.submit(self._fill, buffer.chunks)
+            while buffer is not None:
+                rows = coming.result()
+                following = next(buffers, None)
+                if following is not None and following.chunks != buffer.chunks:
+                    coming = thread.submit(self._fill, following.chunks)
+                yield rows, buffer.order
+                buffer = following
 
-    def _read(self, chunks: Sequence[tuple[int, int]]) -> Tensor:
-        masks = [self._sources[number].trainable[start : start + _CHUNK_ROWS] for number, start in chunks]
-        counts = [int(mask.sum()) for mask in masks]
-        buffer = torch.empty(sum(counts), self.d_model, dtype=self._sources[0].values.dtype)
+    def _fill(self, chunks: Sequence[Chunk]) -> Tensor:
+        """The trainable rows of some chunks, [n, d]; no more than one shard is open at a time."""
+        rows: Tensor | None = None
         filled = 0
-        for (number, start), mask, count in zip(chunks, masks, counts, strict=True):
-            buffer[filled : filled + count] = self._sources[number].values[start : start + _CHUNK_ROWS][mask]
-            filled += count
-        for start in range(0, len(buffer), _CHUNK_ROWS):
-            _check_finite(buffer[start : start + _CHUNK_ROWS])
-        return buffer
+        for number, group in groupby(chunks, key=lambda chunk: chunk.shard):
+            values, trainable = self._reads[number](), self._trainable[number]
+            if rows is None:
+                rows = values.new_empty(sum(self._order.counts[chunk] for chunk in chunks), self.d_model)
+            for _, start, stop in group:
+                mask = trainable[start:stop]
+                for first in range(0, stop - start, _CHECKED_ROWS):
+                    part = slice(first, first + _CHECKED_ROWS)
+                    kept = values[start:stop][part][mask[part]]
+                    check_finite(kept)
+                    rows[filled : filled + len(kept)] = kept
+                    filled += len(kept)
+        assert rows is not None
+        return rows
 
 
 def held_out_batches(shards: Sequence[ShardOpener], batch: int) -> Iterator[Tensor]:
     """The trainable rows of some shards in their order, once: float32 [≤ batch, d]. Raises AtlasError on a NaN."""
     for opener in shards:
         shard = opener()
-        rows = torch.nonzero(shard.trainable)[:, 0]
+        values, rows = shard.read(), torch.nonzero(shard.trainable)[:, 0]
         for start in range(0, len(rows), batch):
-            values = shard.values[rows[start : start + batch]].float()
-            _check_finite(values)
-            yield values
+            kept = values[rows[start : start + batch]].float()
+            check_finite(kept)
+            yield kept
 
 
-def _check_finite(values: Tensor) -> None:
+def check_finite(values: Tensor) -> None:
+    """Raises AtlasError on a NaN or an infinity."""
     if not bool(values.isfinite().all()):
         raise AtlasError("An activation shard holds a value that is not finite. Delete the shard and run `atlas run`.")

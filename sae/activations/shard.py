@@ -2,8 +2,9 @@
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -37,18 +38,56 @@ position's own; `special` marks control tokens, `massive` massive activations (`
 
 _MASSIVE_NORM = "massive_norm"
 _BLOCK_ROWS = 16_384
+_CHUNK_ROWS = 1_024
 
 
 @dataclass(frozen=True, eq=False)
+class ReadValues:
+    """Vectors that are read when they are asked for, and held by nobody but who asked."""
+
+    read: Callable[[], Tensor]
+    """Gives [n, d] on the CPU: mapped into memory, or computed."""
+    d_model: int
+    dtype: torch.dtype
+    chunk_rows: int = _CHUNK_ROWS
+    """Neighbouring rows below which reading less costs no less."""
+
+
 class ActivationShard:
     """Row i of `tokens` tells where row i of `values` was read."""
 
-    tokens: pl.DataFrame
-    """With the schema `TOKENS`."""
-    values: Tensor
-    """[n, d], on the CPU; memory-mapped and read-only where it comes from a file."""
-    massive_norm: float = math.inf
-    """L2 norm above which a position counts as massive."""
+    def __init__(self, tokens: pl.DataFrame, values: Tensor | ReadValues, massive_norm: float = math.inf):
+        """`tokens` has the schema `TOKENS`; `massive_norm` is the L2 norm above which a position counts as massive."""
+        self.tokens = tokens
+        self.massive_norm = massive_norm
+        self._source = (
+            values if isinstance(values, ReadValues) else ReadValues(lambda: values, values.shape[1], values.dtype)
+        )
+
+    @property
+    def values(self) -> Tensor:
+        """[n, d], on the CPU, not to be written to. Read anew each time unless given as a tensor: take it once."""
+        return self._source.read()
+
+    @property
+    def read(self) -> Callable[[], Tensor]:
+        """What gives `values`, without the table of tokens."""
+        return self._source.read
+
+    @property
+    def d_model(self) -> int:
+        """Dimensions of a vector."""
+        return self._source.d_model
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Number format of the vectors."""
+        return self._source.dtype
+
+    @property
+    def chunk_rows(self) -> int:
+        """Neighbouring rows that a shuffled reading takes together."""
+        return self._source.chunk_rows
 
     @property
     def trainable(self) -> Tensor:
@@ -57,8 +96,9 @@ class ActivationShard:
 
     def blocks(self, rows: int = _BLOCK_ROWS) -> Iterator[tuple[int, Tensor]]:
         """First row and float32 copy [≤ rows, d] of each block, in order, so that memory stays bounded."""
-        for start in range(0, len(self.values), rows):
-            yield start, self.values[start : start + rows].float()
+        values = self.values
+        for start in range(0, len(values), rows):
+            yield start, values[start : start + rows].float()
 
 
 def massive_limit(norms: Tensor, special: Tensor, ratio: float) -> float:
@@ -84,7 +124,7 @@ def save_shard(shard: ActivationShard, tensors_path: Path, tokens_path: Path) ->
 
 
 def open_shard(tensors_path: Path, tokens_path: Path) -> ActivationShard:
-    """Open a shard; the vectors stay on disk and are mapped into memory.
+    """Open a shard; the vectors stay on disk, and each reading of `values` maps them into memory.
 
     Raises AtlasError where a file is damaged or the two do not belong together.
     """
@@ -94,13 +134,17 @@ def open_shard(tensors_path: Path, tokens_path: Path) -> ActivationShard:
             values = file.get_tensor(KEY)
             limit = float((file.metadata() or {}).get(_MASSIVE_NORM, math.inf))
     except (SafetensorError, pl.exceptions.PolarsError, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise AtlasError(
-            f"The shard {tensors_path.name} is damaged: {reason}. Delete it and run `atlas run`."
-        ) from error
+        raise _damaged(tensors_path, " ".join(str(error).split())[:200]) from error
     if tokens.schema != TOKENS or values.ndim != 2 or len(tokens) != len(values):
-        raise AtlasError(
-            f"The shard {tensors_path.name} is damaged: {len(tokens)} tokens stand beside activations of shape "
-            f"{list(values.shape)}. Delete it and run `atlas run`."
-        )
-    return ActivationShard(tokens, values, limit)
+        shape = list(values.shape)
+        raise _damaged(tensors_path, f"{len(tokens)} tokens stand beside activations of shape {shape}")
+    return ActivationShard(tokens, ReadValues(partial(_mapped, tensors_path), values.shape[1], values.dtype), limit)
+
+
+def _mapped(path: Path) -> Tensor:
+    with safe_open(os.fspath(path), framework="pt") as file:
+        return file.get_tensor(KEY)
+
+
+def _damaged(path: Path, reason: str) -> AtlasError:
+    return AtlasError(f"The shard {path.name} is damaged: {reason}. Delete it and run `atlas run`.")

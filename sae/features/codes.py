@@ -47,7 +47,8 @@ def code_blocks(shards: Sequence[ActivationShard], dictionary: Dictionary, reach
     """
     offset = 0
     for number, shard in enumerate(shards):
-        n, d = shard.values.shape
+        held = shard.values
+        n, d = held.shape
         if d != dictionary.d_in:
             raise AtlasError(f"The activations have {d} dimensions, the dictionary reads {dictionary.d_in}.")
         readable = readable_rows(shard.tokens)
@@ -55,7 +56,7 @@ def code_blocks(shards: Sequence[ActivationShard], dictionary: Dictionary, reach
         for start in range(0, n, step):
             stop = min(start + step, n)
             low, high = max(start - reach, 0), min(stop + reach, n)
-            values = shard.values[low:high].to(torch.float32)
+            values = held[low:high].to(torch.float32)
             yield CodeBlock(
                 values=values.numpy(),
                 codes=_sparse(dictionary, values, readable[low:high]),
