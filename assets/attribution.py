@@ -158,7 +158,7 @@ def attribution_assets(keys: Keys) -> list[dg.AssetsDefinition]:
 
 def neighbouring_sites(atlas: Atlas) -> list[tuple[str, str]]:
     """Pairs of sites of one model that follow each other in it, the earlier one first."""
-    from sae.models.hookpoints import block_paths
+    from sae.models.structure import block_paths
 
     pairs = []
     for model in atlas.config.models:

@@ -20,14 +20,34 @@ SENTENCES = [
     "Kobe Bryant played basketball for the Los Angeles Lakers.",
 ]
 FAMILIES = ("gpt2", "gpt_neox", "llama", "bert")
+"""The families that every test of models reads."""
+MORE_FAMILIES = (
+    "gemma2",
+    "gemma3",
+    "qwen2",
+    "qwen3",
+    "mistral",
+    "mixtral",
+    "phi",
+    "phi3",
+    "opt",
+    "bloom",
+    "falcon",
+    "roberta",
+    "distilbert",
+    "t5",
+)
+ENCODERS = ("bert", "roberta", "distilbert", "t5")
 CONTEXT = 32
 N_LAYERS = 3
 D_MODEL = 16
+VOCABULARY = 336
+"""More than a tokenizer has: transformers adds control tokens of some families when it opens one."""
 
 
 def tiny_tokenizer(family: str) -> Any:
-    """Byte-level BPE with a beginning mark, or words between [CLS] and [SEP] for BERT."""
-    if family == "bert":
+    """Byte-level BPE with a beginning mark, or words between [CLS] and [SEP] for BERT and its like."""
+    if family in ENCODERS:
         tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -49,23 +69,60 @@ def tiny_tokenizer(family: str) -> Any:
     return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="<s>")
 
 
+_COMMON: dict[str, Any] = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": D_MODEL,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "num_hidden_layers": N_LAYERS,
+    "max_position_embeddings": CONTEXT,
+}
+_NO_CONTROL: dict[str, Any] = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None}
+_LLAMA_LIKE: dict[str, Any] = _COMMON | _NO_CONTROL | {"num_key_value_heads": 1}
+_GPT2: dict[str, Any] = {
+    "vocab_size": VOCABULARY,
+    "n_embd": D_MODEL,
+    "n_layer": N_LAYERS,
+    "n_head": 2,
+    "n_positions": CONTEXT,
+}
+_BLOOM: dict[str, Any] = {"vocab_size": VOCABULARY, "hidden_size": D_MODEL, "n_layer": N_LAYERS, "n_head": 2}
+_OPT: dict[str, Any] = {name: size for name, size in _COMMON.items() if name != "intermediate_size"}
+_ROBERTA: dict[str, Any] = _COMMON | {"max_position_embeddings": CONTEXT + 2}
+_DISTILBERT: dict[str, Any] = {"dim": D_MODEL, "n_layers": N_LAYERS, "n_heads": 2, "hidden_dim": 32}
+_T5: dict[str, Any] = {"d_model": D_MODEL, "d_kv": 8, "d_ff": 32, "num_layers": N_LAYERS, "num_heads": 2}
+_CONFIGS: dict[str, tuple[Any, Any]] = {
+    "gpt2": (transformers.GPT2LMHeadModel, transformers.GPT2Config(**_GPT2, **_NO_CONTROL)),
+    "gpt_neox": (transformers.GPTNeoXForCausalLM, transformers.GPTNeoXConfig(**_COMMON)),
+    "llama": (transformers.LlamaForCausalLM, transformers.LlamaConfig(**_LLAMA_LIKE)),
+    "gemma2": (transformers.Gemma2ForCausalLM, transformers.Gemma2Config(**_LLAMA_LIKE, head_dim=8)),
+    "gemma3": (transformers.Gemma3ForCausalLM, transformers.Gemma3TextConfig(**_LLAMA_LIKE, head_dim=8)),
+    "qwen2": (transformers.Qwen2ForCausalLM, transformers.Qwen2Config(**_LLAMA_LIKE)),
+    "qwen3": (transformers.Qwen3ForCausalLM, transformers.Qwen3Config(**_LLAMA_LIKE, head_dim=8)),
+    "mistral": (transformers.MistralForCausalLM, transformers.MistralConfig(**_LLAMA_LIKE)),
+    "mixtral": (transformers.MixtralForCausalLM, transformers.MixtralConfig(**_LLAMA_LIKE, num_local_experts=4)),
+    "phi": (transformers.PhiForCausalLM, transformers.PhiConfig(**_COMMON, **_NO_CONTROL)),
+    "phi3": (transformers.Phi3ForCausalLM, transformers.Phi3Config(**_COMMON, **_NO_CONTROL)),
+    "opt": (transformers.OPTForCausalLM, transformers.OPTConfig(**_OPT, ffn_dim=32, word_embed_proj_dim=D_MODEL)),
+    "bloom": (transformers.BloomForCausalLM, transformers.BloomConfig(**_BLOOM)),
+    "falcon": (transformers.FalconForCausalLM, transformers.FalconConfig(**_OPT)),
+    "bert": (transformers.BertForMaskedLM, transformers.BertConfig(**_COMMON)),
+    # Two positions more: RoBERTa counts them from the padding id on.
+    "roberta": (
+        transformers.RobertaForMaskedLM,
+        transformers.RobertaConfig(**_ROBERTA),
+    ),
+    "distilbert": (
+        transformers.DistilBertForMaskedLM,
+        transformers.DistilBertConfig(vocab_size=VOCABULARY, max_position_embeddings=CONTEXT, **_DISTILBERT),
+    ),
+    "t5": (transformers.T5EncoderModel, transformers.T5Config(vocab_size=VOCABULARY, **_T5)),
+}
+
+
 def tiny_model(family: str) -> Any:
     """A model of three blocks and 16 dimensions, the same each time."""
-    sizes: dict[str, Any] = {
-        "hidden_size": D_MODEL,
-        "num_attention_heads": 2,
-        "intermediate_size": 32,
-        "num_hidden_layers": N_LAYERS,
-    }
-    common: dict[str, Any] = sizes | {"vocab_size": 320, "max_position_embeddings": CONTEXT}
-    gpt2 = transformers.GPT2Config(vocab_size=320, n_positions=CONTEXT, n_embd=D_MODEL, n_layer=N_LAYERS, n_head=2)
-    configs: dict[str, tuple[type, Any]] = {
-        "gpt2": (transformers.GPT2LMHeadModel, gpt2),
-        "gpt_neox": (transformers.GPTNeoXForCausalLM, transformers.GPTNeoXConfig(**common)),
-        "llama": (transformers.LlamaForCausalLM, transformers.LlamaConfig(**common, num_key_value_heads=1)),
-        "bert": (transformers.BertForMaskedLM, transformers.BertConfig(**common)),
-    }
-    model_class, config = configs[family]
+    model_class, config = _CONFIGS[family]
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model: Any = model_class(config)

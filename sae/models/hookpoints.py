@@ -1,19 +1,22 @@
 """Hookpoints: the places in a model whose output can be read or replaced.
 
-`layers.N` is the output of block N (0-based) of the model's stack of blocks; any module's own path is a hookpoint too.
+`layers.N` is the output of block N (0-based) of the model's stack of blocks, `layers.N.attn` and `layers.N.mlp` what
+its attention and its MLP add to the residual stream; any module's own path is a hookpoint too.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from difflib import get_close_matches
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from sae.errors import AtlasError
+from sae.models.structure import block_paths, named_places
 from sae.models.subject import Subject
 
-_PROBE = (2, 3)
+_PROBE = (3, 5)
 """Batch and length of the probe that finds out what a model's modules return."""
 
 
@@ -22,44 +25,57 @@ class _AllRead(Exception):  # noqa: N818 - a signal, not a fault
 
 
 def list_hookpoints(subject: Subject) -> dict[str, tuple[int, ...]]:
-    """Every hookpoint with the shape of its output at one position: blocks first, then raw module paths.
+    """Every hookpoint with the shape of its output at one position: blocks, their parts, then raw module paths.
 
-    Found by running the model on a few tokens: what counts is a module that returns [batch, time, …].
+    Found by running the model on a few tokens: what counts is a module that returns [batch, time, …], or with the
+    positions of all rows in one dimension.
     """
     modules = dict(subject.module.named_modules())
     shapes: dict[str, tuple[int, ...]] = {}
 
     def note(path: str) -> Callable[..., None]:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            hidden = _first_tensor(output)
+            hidden = _unflattened(_first_tensor(output), _PROBE)
             if hidden is not None and hidden.ndim >= 3 and tuple(hidden.shape[:2]) == _PROBE:
                 shapes.setdefault(path, tuple(hidden.shape[2:]))
 
         return hook
 
-    ids = torch.zeros(_PROBE, dtype=torch.int64, device=subject.device)
     with ExitStack() as stack, torch.no_grad():
         for path, module in modules.items():
             if path:
                 stack.callback(module.register_forward_hook(note(path)).remove)
-        subject.module(input_ids=ids, attention_mask=torch.ones_like(ids))
-    blocks = block_paths(subject.module)
-    named = {name: shapes[path] for name, path in blocks.items() if path in shapes}
+        subject.module(**_probe(subject))
+    named = {name: shapes[path] for name, path in named_places(subject.module).items() if path in shapes}
     return named | {path: shapes[path] for path in modules if path in shapes and path not in named}
 
 
 def hook_module(subject: Subject, hookpoint: str) -> nn.Module:
-    """The module whose output is the hookpoint. Raises AtlasError that lists those the model has."""
-    path = block_paths(subject.module).get(hookpoint, hookpoint)
+    """The module whose output is the hookpoint. Raises AtlasError that lists those the model has, the near ones first.
+
+    The same module under several names, `layers.3` and its own path, is one module.
+    """
+    path = named_places(subject.module).get(hookpoint, hookpoint)
     modules = dict(subject.module.named_modules())
     if path and path in modules:
         return modules[path]
     known = list_hookpoints(subject)
-    blocks = [name for name in known if name.startswith("layers.") and name.count(".") == 1]
+    blocks = [name for name in block_paths(subject.module) if name in known]
     others = [name for name in known if name not in blocks]
     more = f"; and {len(others)} module paths, such as {', '.join(others[:3])}" if others else ""
     listed = ", ".join(blocks) if len(blocks) <= 8 else f"{blocks[0]} to {blocks[-1]}"
-    raise AtlasError(f"{subject.name} has no hookpoint {hookpoint!r}. It has: {listed}{more}.")
+    near = get_close_matches(hookpoint, known, n=3, cutoff=0.7)
+    close = f" Near it: {', '.join(near)}." if near else ""
+    raise AtlasError(f"{subject.name} has no hookpoint {hookpoint!r}.{close} It has: {listed}{more}.")
+
+
+def hookpoint_width(subject: Subject, hookpoint: str) -> int:
+    """Dimensions of a hookpoint's output, found by a pass over a few tokens that ends there.
+
+    Raises AtlasError on an unknown hookpoint and on one that does not return [batch, time, d].
+    """
+    with torch.no_grad():
+        return read_outputs(subject, _probe(subject), [hookpoint])[hookpoint].shape[-1]
 
 
 def read_outputs(subject: Subject, inputs: dict[str, Tensor], hookpoints: Sequence[str]) -> dict[str, Tensor]:
@@ -68,16 +84,25 @@ def read_outputs(subject: Subject, inputs: dict[str, Tensor], hookpoints: Sequen
     Gradients flow where the caller has them switched on. A module that is called several times gives its first call.
     Raises AtlasError on an unknown hookpoint, and on a module that the pass never calls.
     """
+    return read_modules(subject, inputs, {hookpoint: hook_module(subject, hookpoint) for hookpoint in hookpoints})
+
+
+def read_modules(subject: Subject, inputs: dict[str, Tensor], wanted: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    """`read_outputs` of modules that are found already: what a loop over batches calls."""
     read: dict[str, Tensor] = {}
-    wanted = {hookpoint: hook_module(subject, hookpoint) for hookpoint in hookpoints}
+    shape = inputs["input_ids"].shape
 
     def reader(hookpoint: str) -> Callable[..., None]:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            hidden = _first_tensor(output)
+            hidden = _unflattened(_first_tensor(output), shape)
             if hidden is None or hidden.ndim != 3:
                 raise AtlasError(f"{hookpoint} of {subject.name} does not return [batch, time, d]; take another one.")
-            read.setdefault(hookpoint, hidden)
-            if len(read) == len(wanted):
+            if hookpoint in read:
+                return
+            last = len(read) + 1 == len(wanted)
+            # What follows may add to the tensor in place (Falcon's parallel blocks do); after the last nothing follows.
+            read[hookpoint] = hidden if last else hidden.clone()
+            if last:
                 raise _AllRead
 
         return hook
@@ -97,10 +122,16 @@ def read_outputs(subject: Subject, inputs: dict[str, Tensor], hookpoints: Sequen
 def replaced_output(module: nn.Module, replace: Callable[[Tensor], Tensor]) -> Iterator[None]:
     """Within the block, `replace` maps the module's output [b, t, d] to what the model goes on with.
 
-    A module that returns a tuple keeps its other parts.
+    A module that returns a tuple keeps its other parts. Raises AtlasError, in the pass, on one that returns the
+    positions of all rows in one dimension, which can be read but not told apart here (the MLPs of OPT).
     """
 
     def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+        hidden = _first_tensor(output)
+        if hidden is None or hidden.ndim != 3:
+            raise AtlasError(
+                f"A {type(module).__name__} that does not return [batch, time, d] cannot be replaced; take its block."
+            )
         if isinstance(output, Tensor):
             return replace(output)
         return (replace(output[0]), *output[1:])
@@ -112,27 +143,16 @@ def replaced_output(module: nn.Module, replace: Callable[[Tensor], Tensor]) -> I
         handle.remove()
 
 
-def block_paths(module: nn.Module) -> dict[str, str]:
-    """`layers.N` to the module path of block N.
-
-    The stack of blocks is the outermost list of as many modules as the config has layers, else the longest one; where
-    two are equally long, as in encoder-decoders, it is the last one, the decoder's. A model that names its applications
-    itself, in a ModuleDict `layers`, keeps those names.
-    """
-    own = getattr(module, "layers", None)
-    if isinstance(own, nn.ModuleDict):
-        return {f"layers.{name}": f"layers.{name}" for name in own}
-    lists = {path: len(child) for path, child in module.named_modules() if isinstance(child, nn.ModuleList)}
-    outer = {p: n for p, n in lists.items() if n and not any(p.startswith(f"{other}.") for other in lists)}
-    wanted = layer_count(module)
-    stacks = [path for path, n in outer.items() if n == (wanted or max(outer.values()))]
-    return {f"layers.{n}": f"{stacks[-1]}.{n}" for n in range(outer[stacks[-1]])} if stacks else {}
+def _probe(subject: Subject) -> dict[str, Tensor]:
+    ids = torch.zeros(_PROBE, dtype=torch.int64, device=subject.device)
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
 
-def layer_count(module: nn.Module) -> int | None:
-    """Number of blocks that a transformers config states for the text model; None without one."""
-    config: Any = getattr(module, "config", None)
-    return config.get_text_config().num_hidden_layers if hasattr(config, "get_text_config") else None
+def _unflattened(hidden: Tensor | None, shape: Sequence[int]) -> Tensor | None:
+    """[b · t, d] as [b, t, d]; everything else as it is."""
+    if hidden is not None and hidden.ndim == 2 and len(hidden) == shape[0] * shape[1]:
+        return hidden.unflatten(0, tuple(shape))
+    return hidden
 
 
 def _first_tensor(output: Any) -> Tensor | None:

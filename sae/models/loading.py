@@ -14,8 +14,8 @@ from torch import nn
 from sae.config import ModelConfig
 from sae.errors import AtlasError
 from sae.identity import tensors_id
-from sae.models.hookpoints import layer_count
 from sae.models.sources import load_source
+from sae.models.structure import context_size, layer_count
 from sae.models.subject import Subject, count_parameters, freeze
 from sae.models.transformers_codec import TransformersCodec
 
@@ -97,7 +97,7 @@ def _load_transformers(folder: Path, name: str, described: dict[str, Any]) -> Su
     config = model.config.get_text_config()
     # Nothing here generates through the cache, and each pass would fill one.
     config.use_cache = False
-    codec = TransformersCodec(loaded.tokenizer, config.vocab_size, config.max_position_embeddings)
+    codec = TransformersCodec(loaded.tokenizer, config.vocab_size, context_size(model))
     module: nn.Module = freeze(model)
     return Subject(
         name=name,

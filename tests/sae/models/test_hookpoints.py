@@ -6,7 +6,7 @@ from tiny_models import D_MODEL, N_LAYERS, SENTENCES
 from torch import Tensor, nn
 
 from sae.errors import AtlasError
-from sae.models.hookpoints import hook_module, list_hookpoints, read_outputs, replaced_output
+from sae.models.hookpoints import hook_module, hookpoint_width, list_hookpoints, read_outputs, replaced_output
 from sae.models.subject import Subject, collate, logits
 
 
@@ -44,9 +44,10 @@ def test_the_pass_stops_after_the_last_hookpoint(subject: Subject):
 def test_listing_names_blocks_first_and_their_width(subject: Subject):
     known = list_hookpoints(subject)
 
-    assert list(known)[:N_LAYERS] == [f"layers.{n}" for n in range(N_LAYERS)]
-    assert known["layers.0"] == (D_MODEL,)
-    assert all(subject.module.get_submodule(path) for path in list(known)[N_LAYERS:])
+    parts = [f"layers.{n}.{part}" for n in range(N_LAYERS) for part in ("attn", "mlp")]
+    assert list(known)[: 3 * N_LAYERS] == [f"layers.{n}" for n in range(N_LAYERS)] + parts
+    assert {known[name] for name in list(known)[: 3 * N_LAYERS]} == {(D_MODEL,)}
+    assert all(subject.module.get_submodule(path) for path in list(known)[3 * N_LAYERS :])
 
 
 def test_a_raw_module_path_is_a_hookpoint(llama: Subject):
@@ -60,6 +61,18 @@ def test_a_raw_module_path_is_a_hookpoint(llama: Subject):
 def test_an_unknown_hookpoint_is_told_which_there_are(subject: Subject, name: str):
     with pytest.raises(AtlasError, match=r"It has: layers\.0, layers\.1, layers\.2; and \d+ module paths"):
         read_outputs(subject, _batch(subject), [name])
+
+
+def test_an_unknown_hookpoint_is_told_what_is_near(llama: Subject):
+    with pytest.raises(AtlasError, match=r"Near it: .*layers\.1\.mlp"):
+        read_outputs(llama, _batch(llama), ["layer.1.mlp"])
+    with pytest.raises(AtlasError, match=r"Near it: model\.layers\.1\.mlp\.down_proj"):
+        read_outputs(llama, _batch(llama), ["model.layers.1.mlp.downproj"])
+
+
+def test_the_width_of_a_hookpoint_is_its_own(llama: Subject):
+    assert hookpoint_width(llama, "layers.1.mlp") == D_MODEL
+    assert hookpoint_width(llama, "model.layers.1.mlp.gate_proj") == 32
 
 
 def test_replacing_by_the_same_changes_nothing(subject: Subject):
@@ -83,7 +96,7 @@ def test_a_tuple_keeps_its_other_parts():
 
     module = Pair()
     with replaced_output(module, lambda x: x + 1):
-        first, second = module(torch.zeros(1))
+        first, second = module(torch.zeros(1, 1, 1))
 
     assert first.item() == 1
     assert second == "kept"
