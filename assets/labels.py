@@ -35,6 +35,7 @@ def labels_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         loads=["dictionary", "features", "examples"],
         after=["labeler_config"],
         kinds={"sqlite", "polars"},
+        code_version="2",
         pool="llm",
     )
     def labels(

@@ -6,20 +6,21 @@ an informative Dirichlet prior (Monroe, Colaresi and Quinn 2008, "Fightin' Words
 """
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
 
 import polars as pl
 
 from sae.identity import canonical_json
+from sae.labels.contexts import Contexts
 from sae.labels.log_odds import Corpus
 from sae.labels.rule import confusion, parse_rule
 from sae.labels.schema import LABEL_EXAMPLES, LABELS, label_id
 from sae.labels.split import split_examples
 from sae.labels.wording import LexicalSettings, Shown, describe
-from sae.labels.words import in_lower_case, written_contexts
 
-LABELER, MODEL, PROMPT_VERSION = "lexical", "log-odds", "lexical-1"
+LABELER, MODEL, PROMPT_VERSION = "lexical", "log-odds", "lexical-2"
 
 
 def label_features(
@@ -46,20 +47,18 @@ def label_features(
     """
     settings = settings or LexicalSettings()
     live = features.filter(~pl.col("is_dead")).sort("dictionary_id", "index")
+    by_id = {row[0]: row[1:] for row in live.select("feature_id", "dictionary_id", "index", "density").iter_rows()}
     split = split_examples(examples.join(live.select("feature_id"), on="feature_id", how="semi"))
-    shown = _by_feature(split.filter(pl.col("use") == "shown"), radius)
     held_out = dict(split.filter(pl.col("use") == "held_out").group_by("feature_id").agg("example_id").iter_rows())
     corpus = Corpus(word_counts, settings.prior)
-    prompt = canonical_json({"labeler": PROMPT_VERSION, "settings": asdict(settings)})
+    asked = {"labeler": PROMPT_VERSION, "settings": asdict(settings)}
     rows: list[dict[str, object]] = []
     uses: list[tuple[str, str, str]] = []
-    for feature_id, dictionary_id, index, density in live.select(
-        "feature_id", "dictionary_id", "index", "density"
-    ).iter_rows():
-        if feature_id not in shown:
-            continue
-        read = shown[feature_id]
-        sha256 = hashlib.sha256(canonical_json([prompt, read.example_ids]).encode()).hexdigest()
+    for feature_id, read in _by_feature(split.filter(pl.col("use") == "shown"), radius):
+        dictionary_id, index, density = by_id[feature_id]
+        # Where no model is asked, all that the label is made from beside the corpus stands for the prompt.
+        prompt = canonical_json({**asked, "examples": read.example_ids})
+        sha256 = hashlib.sha256(prompt.encode()).hexdigest()
         name = label_id(feature_id, LABELER, MODEL, sha256, seed, 1)
         label, explanation = describe(read, density * corpus.n_words, corpus, settings)
         rows.append(
@@ -89,20 +88,16 @@ def label_features(
         )
         uses += [(name, example, "shown") for example in read.example_ids]
         uses += [(name, example, "held_out") for example in held_out.get(feature_id, [])]
-    return pl.DataFrame(rows, schema=LABELS), pl.DataFrame(uses, schema=LABEL_EXAMPLES, orient="row")
+    labels = pl.DataFrame(rows, schema=LABELS).sort("dictionary_id", "index")
+    return labels, pl.DataFrame(uses, schema=LABEL_EXAMPLES, orient="row")
 
 
-def _by_feature(shown: pl.DataFrame, radius: int) -> dict[str, Shown]:
-    by_feature: dict[str, Shown] = {}
-    for feature_id, example_id, activation, written in zip(
-        shown["feature_id"], shown["example_id"], shown["activation"], written_contexts(shown, radius), strict=True
-    ):
-        read = by_feature.setdefault(feature_id, Shown([], [], [], []))
-        read.example_ids.append(example_id)
-        read.contexts.append(in_lower_case(written))
-        read.written.append(written)
-        read.activations.append(activation)
-    return by_feature
+def _by_feature(shown: pl.DataFrame, radius: int) -> Iterator[tuple[str, Shown]]:
+    contexts = Contexts(shown, radius)
+    rows = shown.with_row_index("row").group_by("feature_id", maintain_order=True)
+    for feature_id, at, *rest in rows.agg("row", "example_id", "activation").iter_rows():
+        example_ids, activations = rest
+        yield feature_id, Shown(example_ids, [contexts[row] for row in at], activations)
 
 
 def _confidence(label: str, shown: Shown) -> float:

@@ -16,8 +16,8 @@ from datetime import datetime
 
 import polars as pl
 
+from sae.labels.contexts import Context, Contexts
 from sae.labels.schema import LABEL_SCORES
-from sae.labels.words import Context, contexts
 
 SEPARATOR = " · "
 PICTURE = "picture"
@@ -120,7 +120,7 @@ def score_rules(
     wanted = label_examples.filter(pl.col("use") == "held_out").join(labels.select("label_id", "label"), on="label_id")
     held_out = wanted.join(examples.unique("example_id"), on="example_id", how="inner").sort("label_id", "example_id")
     rows = []
-    for key, group in _grouped(held_out, contexts(held_out, radius)):
+    for key, group in _grouped(held_out, Contexts(held_out, radius)):
         rule = parse_rule(key[1])
         counts = confusion(rule, group)
         if not counts.active or not counts.silent:
@@ -191,7 +191,9 @@ def confusion(rule: Rule, examples: Iterable[tuple[Context, float]]) -> Confusio
     return Confusion(hits, false_alarms, hits + misses, quiet + false_alarms)
 
 
-def _grouped(rows: pl.DataFrame, words: list[Context]) -> Iterable[tuple[tuple[str, str], list[tuple[Context, float]]]]:
+def _grouped(
+    rows: pl.DataFrame, words: Iterable[Context]
+) -> Iterable[tuple[tuple[str, str], list[tuple[Context, float]]]]:
     groups: dict[tuple[str, str], list[tuple[Context, float]]] = {}
     for label_id, label, context, activation in zip(
         rows["label_id"], rows["label"], words, rows["activation"], strict=True

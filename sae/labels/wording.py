@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from sae.labels.contexts import Context
 from sae.labels.log_odds import Corpus
 from sae.labels.rule import LANGUAGES, PICTURE, SEPARATOR, parse_rule
-from sae.labels.words import Context
 
 _LONGEST_WORD = 40
 
@@ -42,9 +42,6 @@ class Shown:
 
     example_ids: list[str]
     contexts: list[Context]
-    """In lower case."""
-    written: list[Context]
-    """The same as they are written."""
     activations: list[float]
     """0 where the feature is silent."""
 
@@ -183,13 +180,12 @@ def _most_active(text: list[tuple[Context, float]], total: float) -> dict[str, f
 def _spelling(shown: Shown, words: set[str]) -> dict[str, str]:
     """How each of some words is written where it comes first (the strongest examples come first)."""
     spelling: dict[str, str] = {}
-    for context, written_context in zip(shown.contexts, shown.written, strict=True):
+    for context in shown.contexts:
         if len(spelling) == len(words):
             break
-        lower, written = ([c.focus, *c.before, *c.after] for c in (context, written_context))
-        for word, spelled in zip(lower, written, strict=True):
+        for word, written in context.spellings():
             if word in words:
-                spelling.setdefault(word, spelled)
+                spelling.setdefault(word, written)
     return spelling
 
 

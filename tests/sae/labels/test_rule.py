@@ -3,12 +3,12 @@ import json
 import polars as pl
 import pytest
 
+from sae.labels.contexts import Context
 from sae.labels.rule import parse_rule, score_rules
-from sae.labels.words import Context
 
 
 def _at(focus, before=(), after=(), image=False, language="en"):
-    return Context(focus, list(before), list(after), image, language)
+    return Context(focus, image, language, lambda: (list(before), list(after)))
 
 
 @pytest.mark.parametrize(

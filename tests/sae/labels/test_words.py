@@ -2,7 +2,9 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sae.labels.words import LINE_BREAK, contexts, count_words, example_words
+from sae.labels.contexts import Contexts
+from sae.labels.pieces import LINE_BREAK
+from sae.labels.words import count_words
 
 
 def test_pieces_of_a_word_are_joined_and_names_stay_whole(example, example_table):
@@ -15,11 +17,13 @@ def test_pieces_of_a_word_are_joined_and_names_stay_whole(example, example_table
         example(0, ["a", "b", "c", "d"], 2, 1.0),
     ]
 
-    words = example_words(example_table(rows))
+    read = Contexts(example_table(rows))
 
-    assert words["focus"].to_list() == ["Golden", "Gate", "Golden Gate Bridge", LINE_BREAK, "abcd"]
-    assert words["before"].to_list() == [["The"], ["The", "Golden"], ["Near"], ["金門橋", "は"], []]
-    assert words["after"].to_list() == [["Gate", ".", "Bye"], [".", "Bye"], [",", "yes"], [], []]
+    assert [context.written for context in read] == ["Golden", "Gate", "Golden Gate Bridge", LINE_BREAK, "abcd"]
+    assert [context.focus for context in read[:2]] == ["golden", "gate"]
+    assert [context.before for context in read] == [["the"], ["the", "golden"], ["near"], ["金門橋", "は"], []]
+    assert [context.after for context in read] == [["gate", ".", "bye"], [".", "bye"], [",", "yes"], [], []]
+    assert ("bye", "Bye") in list(read[0].spellings())
 
 
 def test_words_of_a_corpus_are_those_of_its_examples(token_table):
@@ -49,7 +53,7 @@ def test_any_text_has_a_focus(tokens, data):
         }
     )
 
-    (context,) = contexts(frame)
+    (context,) = Contexts(frame)
 
     assert context.focus
     assert all(word.strip() for word in context.before + context.after)
