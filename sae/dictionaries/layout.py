@@ -43,11 +43,16 @@ def save_dictionary(dictionary: Dictionary, folder: Path, provenance: Mapping[st
     Writes in place: give a temporary folder and rename it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(_tensors(dictionary), os.fspath(folder / WEIGHTS))
+    write_saelens(dictionary, folder)
     save_file({"sparsity": torch.log10(density.float().cpu() + _LEAST_DENSITY)}, os.fspath(folder / SPARSITY))
-    (folder / CONFIG).write_text(json.dumps(_config(dictionary), indent=2) + "\n", encoding="utf-8")
     (folder / PROVENANCE).write_text(canonical_json(dict(provenance)) + "\n", encoding="utf-8")
     return dictionary_id(dictionary)
+
+
+def write_saelens(dictionary: Dictionary, folder: Path) -> None:
+    """Write the two files that SAELens opens into `folder`: the weights and their config."""
+    save_file(_tensors(dictionary), os.fspath(folder / WEIGHTS))
+    (folder / CONFIG).write_text(json.dumps(_config(dictionary), indent=2) + "\n", encoding="utf-8")
 
 
 def load_dictionary(folder: Path) -> Dictionary:
