@@ -118,7 +118,7 @@ def read_completion(raw: str, price: Price, read: Callable[[str], object]) -> En
         choice = body["choices"][0]
         message, reason = choice["message"], choice.get("finish_reason")
         content, refusal = message.get("content"), message.get("refusal")
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return Ended("failed", 200, error="the answer is no chat completion", raw=raw)
     usage = body.get("usage")
     tokens = [usage.get(name) if isinstance(usage, dict) else None for name in ("prompt_tokens", "completion_tokens")]
@@ -158,7 +158,11 @@ def _kept(ended: Ended, key: str, seconds: float) -> Ended:
     """An outcome as it may be written down: without the key, errors bounded."""
 
     def clean(text: str | None) -> str | None:
-        return text if text is None or key == _NO_KEY else text.replace(key, "[key]")
+        if text is None:
+            return None
+        # JSON can spell half a surrogate pair, which is no text that a file could hold.
+        whole = text.encode("utf-8", "replace").decode("utf-8")
+        return whole if key == _NO_KEY else whole.replace(key, "[key]")
 
     error = clean(ended.error)
     return ended._replace(

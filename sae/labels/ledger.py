@@ -5,7 +5,7 @@ and deletions. WAL lets readers read while one writer writes; what is committed 
 """
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -99,9 +99,30 @@ class Ledger:
         """Reviews of their labels."""
         return self._read("label_reviews", dictionary_ids, "order by label_id, created_at, review_id")
 
+    def labels_named(self, prefix: str, limit: int = 5) -> pl.DataFrame:
+        """Labels of any dictionary whose id begins so, a few at most."""
+        where = "where substr(label_id, 1, length(?1)) = ?1 order by label_id limit ?2"
+        return self._select("labels", where, [prefix, limit])
+
+    def labels_of(self, feature_id: str) -> pl.DataFrame:
+        """All labels of one feature, the oldest first."""
+        at = feature_id.rpartition(":")
+        where = 'where dictionary_id = ? and "index" = ? order by created_at, label_id'
+        return self._select("labels", where, [at[0], int(at[2])])
+
+    def reviews_of(self, feature_id: str) -> pl.DataFrame:
+        """Reviews of one feature's labels, the oldest first."""
+        ids = self.labels_of(feature_id)["label_id"].to_list()
+        where = f"where label_id in ({', '.join('?' * len(ids))}) order by created_at, review_id"
+        return self._select("label_reviews", where, ids)
+
     def review_ids(self) -> list[str]:
         """Ids of all reviews, in order: what is known when nothing was reviewed since."""
         return [row[0] for row in self._connection.execute("select review_id from label_reviews order by review_id")]
+
+    def label_ids(self, status: str) -> set[str]:
+        """Ids of all labels with a status."""
+        return {row[0] for row in self._connection.execute("select label_id from labels where status = ?", (status,))}
 
     def _insert(self, table: str, frame: pl.DataFrame) -> None:
         schema = _TABLES[table][0]
@@ -114,10 +135,13 @@ class Ledger:
         self._connection.executemany(f"insert or ignore into {table} values ({marks})", rows.iter_rows())
 
     def _read(self, table: str, dictionary_ids: Iterable[str], order: str) -> pl.DataFrame:
-        schema = _TABLES[table][0]
         ids = sorted(set(dictionary_ids))
         wanted = f"select label_id from labels where dictionary_id in ({', '.join('?' * len(ids))})"
-        rows = self._connection.execute(f"select * from {table} where label_id in ({wanted}) {order}", ids).fetchall()
+        return self._select(table, f"where label_id in ({wanted}) {order}", ids)
+
+    def _select(self, table: str, where: str, parameters: Sequence[str | int]) -> pl.DataFrame:
+        schema = _TABLES[table][0]
+        rows = self._connection.execute(f"select * from {table} {where}", parameters).fetchall()
         times = [name for name, kind in schema.items() if kind == pl.Datetime("us", "UTC")]
         text = {name: pl.String if name in times else kind for name, kind in schema.items()}
         frame = pl.DataFrame(rows, schema=text, orient="row")

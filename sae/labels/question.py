@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
-from sae.errors import AtlasError
+from sae.config.labeling import LabelerConfig
+from sae.errors import AtlasError, ConfigError
 from sae.labels.budget import FREE, Price
 
 T = TypeVar("T")
@@ -81,6 +82,24 @@ class Reply(Generic[T]):
     cached: bool
     """Whether it was in the ledger before, or came to an equal question."""
     created_at: datetime
+
+
+def model_settings(config: LabelerConfig) -> ModelSettings:
+    """The settings in a config. Raises ConfigError where it names no model or no price."""
+    if config.model is None or config.price is None or config.budget_usd is None:
+        raise ConfigError("A language model is asked only where `labeler` names `model`, `price` and `budget_usd`.")
+    return ModelSettings(
+        model=config.model,
+        base_url=config.base_url,
+        price=Price(config.price.input, config.price.output),
+        temperature=config.temperature,
+        max_output_tokens=config.max_output_tokens,
+        timeout_s=config.timeout_s,
+        retries=config.retries,
+        concurrency=config.concurrency,
+        structured=config.structured,
+        image_tokens=config.image_tokens,
+    )
 
 
 def shown_messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

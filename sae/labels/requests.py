@@ -52,7 +52,7 @@ class Asker:
         self.base_url = str(self._client.base_url)
         self._schema_works = settings.structured != "none"
         self._slots = asyncio.Semaphore(settings.concurrency)
-        self._settled = asyncio.Condition()
+        self._turn, self._settled = asyncio.Lock(), asyncio.Condition()
         self._in_flight = 0
         self._paused_until = 0.0
         self._flights: dict[str, asyncio.Future[None]] = {}
@@ -164,7 +164,8 @@ class Asker:
         request = Request(
             sha256, body, question.purpose, question.key, self.base_url, self.settings.model, question.seed, send, worst
         )
-        async with self._settled:
+        # The turn keeps the order of the questions: nobody passes one that waits for money.
+        async with self._turn, self._settled:
             while (ids := self._ledger.reserve([request], self._run_id)) is None:
                 if self._in_flight == 0:
                     raise BudgetSpentError(

@@ -6,9 +6,10 @@ import sqlite3
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
-from fault_server import INPUT_TOKENS, OUTPUT_TOKENS, FaultServer
+from fault_server import INPUT_TOKENS, OUTPUT_TOKENS, Fault, FaultServer
 
 from sae.errors import AtlasError
 from sae.labels.budget import Price
@@ -17,11 +18,29 @@ from sae.labels.question import ModelSettings, Question
 from sae.labels.request_ledger import RequestLedger
 from sae.labels.requests import Asker, ask_all
 
+HERE = str(Path(__file__).parent)
 PRICE = Price(0.15, 0.60)
 COST = PRICE.cost(INPUT_TOKENS, OUTPUT_TOKENS)
-MIX = {"busy": 0.08, "error": 0.06, "drop": 0.04, "cut_off": 0.03, "no_json": 0.02, "slow": 0.01}
-BAD = {"malformed": 0.02, "wrong_schema": 0.01, "refusal": 0.01, "filtered": 0.01, "empty": 0.005, "truncated": 0.005}
+MIX: dict[Fault, float] = {"busy": 0.08, "error": 0.06, "drop": 0.04, "cut_off": 0.03, "no_json": 0.02, "slow": 0.01}
+BAD: dict[Fault, float] = {
+    "malformed": 0.02,
+    "wrong_schema": 0.01,
+    "refusal": 0.01,
+    "filtered": 0.01,
+    "empty": 0.005,
+    "truncated": 0.005,
+}
 SCHEMA = {"type": "object"}
+
+
+_ASK_A_HUNDRED = """
+import sys
+from pathlib import Path
+base_url, path, *sys.path = sys.argv[1:]
+import test_requests as t
+settings = t.ModelSettings("m", base_url, t.PRICE, concurrency=4, max_output_tokens=40)
+t.ask_all(settings, Path(path), 1.0, "run-1", [t.question(i) for i in range(100)])
+"""
 
 
 def _read(text):
@@ -31,7 +50,7 @@ def _read(text):
     return reply["label"]
 
 
-def _question(number, seed=0, **keys):
+def question(number, seed=0, **keys):
     messages = [{"role": "user", "content": f"What is feature {number}?"}]
     return Question(messages, seed=seed, purpose="label", key=f"d:{number}", read=_read, **keys)
 
@@ -49,27 +68,27 @@ def _rows(path, query):
         connection.close()
 
 
-def test_five_hundred_questions_end_once_each_under_faults(tmp_path):
+def test_every_question_ends_once_under_faults(tmp_path):
     path = tmp_path / "ledger.sqlite"
     with FaultServer(MIX | BAD, seed=1) as server:
-        replies = ask_all(_settings(server, timeout_s=1.0), path, 10.0, "run", [_question(i) for i in range(500)])
+        replies = ask_all(_settings(server, timeout_s=1.0), path, 10.0, "run", [question(i) for i in range(200)])
 
     assert sum(server.met[fault] for fault in MIX | BAD) > 0.25 * len(server.bodies)
     assert server.most_at_once <= 16
     statuses = [reply.status for reply in replies if reply]
-    assert len(statuses) == 500
-    assert statuses.count("ok") > 450
-    assert {"malformed", "refused", "empty", "truncated"} <= set(statuses)
+    assert len(statuses) == 200
+    assert statuses.count("ok") > 160
+    assert {"malformed", "refused"} <= set(statuses)
     answered = _rows(path, "select key, count(*) from requests join request_replies using (request_id) "
                            "where status <> 'failed' group by key")  # fmt: skip
-    assert sorted(answered) == sorted((f"d:{i}", 1) for i in range(500))
+    assert sorted(answered) == sorted((f"d:{i}", 1) for i in range(200))
     assert len(_rows(path, "select 1 from requests")) == len(server.bodies)
 
 
 def test_the_account_agrees_with_the_rows_and_covers_the_bill(tmp_path):
     path = tmp_path / "ledger.sqlite"
     with FaultServer(MIX | BAD, seed=2) as server:
-        replies = ask_all(_settings(server, timeout_s=1.0), path, 10.0, "run", [_question(i) for i in range(300)])
+        replies = ask_all(_settings(server, timeout_s=1.0), path, 10.0, "run", [question(i) for i in range(100)])
 
     ledger = RequestLedger(path, 10.0)
     spent = ledger.spent()
@@ -87,15 +106,14 @@ def test_the_account_agrees_with_the_rows_and_covers_the_bill(tmp_path):
 @pytest.mark.parametrize("faults", [{}, MIX])
 def test_the_budget_holds_under_sixteen_at_once(tmp_path, faults):
     path = tmp_path / "ledger.sqlite"
-    question = _question(0)
-    budget = 0.004
+    budget = 0.002
     with FaultServer(faults, seed=3, latency_s=0.002) as server:
         settings = _settings(server, timeout_s=1.0)
-        replies = ask_all(settings, path, budget, "run", [_question(i) for i in range(500)])
+        replies = ask_all(settings, path, budget, "run", [question(i) for i in range(200)])
 
         async def look():
             async with Asker(settings, path, budget, "run") as asker:
-                return asker.spent(), asker.worst_cost(question)
+                return asker.spent(), asker.worst_cost(question(0))
 
         spent, worst = asyncio.run(look())
 
@@ -108,10 +126,10 @@ def test_the_budget_holds_under_sixteen_at_once(tmp_path, faults):
 def test_a_reply_is_not_paid_for_twice(tmp_path):
     path = tmp_path / "ledger.sqlite"
     with FaultServer({"malformed": 0.5}, seed=1) as server:
-        first = ask_all(_settings(server), path, 1.0, "run-1", [_question(i) for i in range(20)])
+        first = ask_all(_settings(server), path, 1.0, "run-1", [question(i) for i in range(20)])
         sent = len(server.bodies)
-        second = ask_all(_settings(server), path, 0.0, "run-2", [_question(i) for i in range(20)])
-        other_seed = ask_all(_settings(server), path, 1.0, "run-3", [_question(0, seed=7)])
+        second = ask_all(_settings(server), path, 0.0, "run-2", [question(i) for i in range(20)])
+        other_seed = ask_all(_settings(server), path, 1.0, "run-3", [question(0, seed=7)])
 
     assert sent == 20
     assert len(server.bodies) == 21
@@ -123,7 +141,7 @@ def test_a_reply_is_not_paid_for_twice(tmp_path):
 
 
 def test_equal_questions_in_flight_are_sent_once_and_counted_once(tmp_path):
-    same = [Question(_question(0).messages, 0, "label", f"d:{i}", _read) for i in range(8)]
+    same = [Question(question(0).messages, 0, "label", f"d:{i}", _read) for i in range(8)]
     with FaultServer(latency_s=0.05) as server:
         replies = ask_all(_settings(server), tmp_path / "ledger.sqlite", 1.0, "run", same)
 
@@ -135,17 +153,8 @@ def test_equal_questions_in_flight_are_sent_once_and_counted_once(tmp_path):
 
 def test_a_killed_process_loses_the_requests_in_flight_at_most(tmp_path):
     path = tmp_path / "ledger.sqlite"
-    script = f"""
-import sys; sys.path[:0] = {sys.path!r}
-from test_requests import *
-from test_requests import _question
-settings = ModelSettings(model="m", base_url=sys.argv[1], price=PRICE, concurrency=4, max_output_tokens=40)
-ask_all(settings, {str(path)!r} and __import__("pathlib").Path({str(path)!r}), 1.0, "run-1",
-        [_question(i) for i in range(100)])
-"""
-    environment = {"PYTHONPATH": str(__import__("pathlib").Path(__file__).parent)}
     with FaultServer(latency_s=0.05) as server:
-        process = subprocess.Popen([sys.executable, "-c", script, server.base_url], env=environment)
+        process = subprocess.Popen([sys.executable, "-c", _ASK_A_HUNDRED, server.base_url, str(path), HERE, *sys.path])
         deadline = time.monotonic() + 60
         while len(server.billed) < 30 and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -155,7 +164,7 @@ ask_all(settings, {str(path)!r} and __import__("pathlib").Path({str(path)!r}), 1
         in_flight = _rows(path, "select count(*), sum(reserved_usd) from requests "
                                 "where request_id not in (select request_id from request_replies)")[0]  # fmt: skip
         before = len(server.bodies)
-        replies = ask_all(_settings(server), path, 1.0, "run-2", [_question(i) for i in range(100)])
+        replies = ask_all(_settings(server), path, 1.0, "run-2", [question(i) for i in range(100)])
         ledger = RequestLedger(path, 1.0)
         spent = ledger.spent()
         ledger.close()
@@ -171,7 +180,7 @@ ask_all(settings, {str(path)!r} and __import__("pathlib").Path({str(path)!r}), 1
 def test_a_schema_goes_along_until_the_server_refuses_it(tmp_path):
     with FaultServer(takes_schema=False) as plain, FaultServer() as able:
         settings = _settings(plain, concurrency=1)
-        questions = [_question(i, schema=SCHEMA) for i in range(3)]
+        questions = [question(i, schema=SCHEMA) for i in range(3)]
         replies = ask_all(settings, tmp_path / "plain.sqlite", 1.0, "run", questions)
         ask_all(_settings(able), tmp_path / "able.sqlite", 1.0, "run", questions)
 
@@ -183,7 +192,7 @@ def test_a_schema_goes_along_until_the_server_refuses_it(tmp_path):
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_a_server_that_will_answer_nobody_ends_the_run_at_once(tmp_path, status):
     with FaultServer(refuses_with=status) as server, pytest.raises(HopelessError, match="OPENAI_API_KEY"):
-        ask_all(_settings(server), tmp_path / "ledger.sqlite", 1.0, "run", [_question(i) for i in range(200)])
+        ask_all(_settings(server), tmp_path / "ledger.sqlite", 1.0, "run", [question(i) for i in range(200)])
 
     assert len(server.bodies) <= 16
 
@@ -191,7 +200,7 @@ def test_a_server_that_will_answer_nobody_ends_the_run_at_once(tmp_path, status)
 def test_a_server_that_is_not_there_fails_each_question_at_no_cost(tmp_path):
     settings = ModelSettings("m", base_url="http://127.0.0.1:9/v1", price=PRICE, retries=1)
 
-    replies = ask_all(settings, tmp_path / "ledger.sqlite", 1.0, "run", [_question(0)])
+    replies = ask_all(settings, tmp_path / "ledger.sqlite", 1.0, "run", [question(0)])
 
     assert replies[0] is not None
     assert (replies[0].status, replies[0].cost_usd) == ("failed", 0.0)
@@ -201,7 +210,7 @@ def test_a_server_that_is_not_there_fails_each_question_at_no_cost(tmp_path):
 def test_retry_after_makes_everybody_wait(tmp_path):
     with FaultServer({"busy": 1.0}, retry_after="0.2") as server:
         began = time.monotonic()
-        replies = ask_all(_settings(server, retries=2), tmp_path / "l.sqlite", 1.0, "run", [_question(0)])
+        replies = ask_all(_settings(server, retries=2), tmp_path / "l.sqlite", 1.0, "run", [question(0)])
         waited = time.monotonic() - began
 
     assert len(server.bodies) == 3
@@ -214,7 +223,7 @@ def test_the_key_reaches_the_server_and_no_row(tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
     path = tmp_path / "ledger.sqlite"
     with FaultServer(answer=lambda body: '{"label": "sk-very-secret"}') as server:
-        ask_all(_settings(server), path, 1.0, "run", [_question(0)])
+        ask_all(_settings(server), path, 1.0, "run", [question(0)])
 
     assert "sk-very-secret" in server.headers[0]
     assert b"sk-very-secret" not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
@@ -224,4 +233,4 @@ def test_no_key_and_no_server_is_an_error_that_says_what_to_do(tmp_path, monkeyp
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
 
     with pytest.raises(AtlasError, match="Export it"):
-        ask_all(ModelSettings("m"), tmp_path / "ledger.sqlite", 1.0, "run", [_question(0)])
+        ask_all(ModelSettings("m"), tmp_path / "ledger.sqlite", 1.0, "run", [question(0)])

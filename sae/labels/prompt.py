@@ -1,0 +1,90 @@
+"""The labeler's prompt: instructions from a versioned file, and the places of one feature in escaped markup."""
+
+import base64
+from collections.abc import Callable, Sequence
+from importlib import resources
+from itertools import groupby
+from typing import Any
+
+from sae.labels.quoting import quoted
+from sae.labels.shown import Place
+
+PROMPT_VERSION = "label-1"
+"""The file in `prompts/`. A changed wording is a new file with a new number; files that were used never change."""
+PICTURE = "<image>"
+"""How the token of a picture's patch is written."""
+_HEADINGS = {
+    "top": "The strongest places",
+    "interval": "Places of each level of activity",
+    "random": "Active places drawn at random",
+    "silent": "Places where it is silent",
+}
+
+
+def instructions(version: str = PROMPT_VERSION) -> str:
+    """The text of a prompt file."""
+    return (resources.files("sae.labels") / "prompts" / f"{version}.txt").read_text("utf-8")
+
+
+def label_messages(
+    places: Sequence[Place],
+    likelier: Sequence[str],
+    picture: Callable[[str], bytes] | None = None,
+    most_pictures: int = 0,
+) -> list[dict[str, Any]]:
+    """The chat messages that ask for a feature's label.
+
+    :param likelier: the tokens that the feature makes likelier, strongest first
+    :param picture: reads a picture (PNG bytes) by its path; None describes pictures in words only
+    :param most_pictures: how many different pictures are sent
+    """
+    text, pictures = _places_text(places, most_pictures if picture else 0)
+    if likelier:
+        text += "\nTokens that it makes likelier: " + " ".join(f"<token>{quoted(t)}</token>" for t in likelier) + "\n"
+    parts: list[dict[str, Any]] = [{"type": "text", "text": text}]
+    for path, numbers in pictures.items():
+        assert picture is not None
+        url = "data:image/png;base64," + base64.b64encode(picture(path)).decode()
+        names = ", ".join(str(number) for number in numbers)
+        parts.append({"type": "text", "text": f"The picture in example {names}:"})
+        parts.append({"type": "image_url", "image_url": {"url": url}})
+    content: Any = parts if len(parts) > 1 else text
+    return [{"role": "system", "content": instructions()}, {"role": "user", "content": content}]
+
+
+def marked(tokens: Sequence[str], levels: Sequence[int]) -> str:
+    """Escaped tokens, the active ones wrapped with their strength; the patches of one picture are one mark."""
+    pieces: list[str] = []
+    # Tokens in a row that are alike go together: what they spell across tokens is escaped too.
+    for kind, run in groupby(zip(tokens, levels, strict=True), key=_kind):
+        pairs = list(run)
+        if kind == "picture":
+            strongest = max(strength for _, strength in pairs)
+            pieces.append(f' <picture a="{strongest}"/> ' if strongest else " <picture/> ")
+        elif kind == "active":
+            pieces += [f'<t a="{strength}">{quoted(token)}</t>' for token, strength in pairs]
+        else:
+            pieces.append(quoted("".join(token for token, _ in pairs)))
+    return "".join(pieces)
+
+
+def _kind(pair: tuple[str, int]) -> str:
+    token, strength = pair
+    return "picture" if token.strip() == PICTURE else "active" if strength else "silent"
+
+
+def _places_text(places: Sequence[Place], most_pictures: int) -> tuple[str, dict[str, list[int]]]:
+    lines, kind = [], ""
+    pictures: dict[str, list[int]] = {}
+    for number, place in enumerate(places, start=1):
+        if place.kind != kind:
+            kind = place.kind
+            lines += [f"{_HEADINGS[kind]}:" if not lines else f"\n{_HEADINGS[kind]}:"]
+        language = quoted(place.language)
+        text = marked(place.tokens, place.levels)
+        lines.append(f'<example n="{number}" a="{place.level}" language="{language}">{text}</example>')
+        seen = any(token.strip() == PICTURE for token in place.tokens)
+        path = place.image_path
+        if path is not None and seen and (path in pictures or len(pictures) < most_pictures):
+            pictures.setdefault(path, []).append(number)
+    return "\n".join(lines) + "\n", pictures
