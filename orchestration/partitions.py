@@ -6,6 +6,7 @@ planner follows the same cells. A cell is an asset together with a partition key
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import dagster as dg
@@ -116,13 +117,11 @@ class Keys:
             case "recipe":
                 return list(self.config.dictionaries)
             case "dictionary":
-                return list(self.config.pairs())
+                return list(self._pairs)
             case "shard":
                 return list(self.shards)
             case "shard_site":
-                return [
-                    f"{s}|{site.name}" for site in self.config.sites for s in self.shards if wanted(site.corpora, s)
-                ]
+                return [key for keys in self._by_site.values() for key in keys]
             case "none":
                 return []
 
@@ -148,18 +147,30 @@ class Keys:
             case "site", "shard_site":
                 return [key.split("|")[1]]
             case "shard_site", "site":
-                return [cell for cell in self.keys("shard_site") if cell.split("|")[1] == key]
+                return self._by_site[key]
             case "model", "site":
                 return [self.config.site(key).model]
             case "model", "dictionary":
-                return [self.config.site(self.config.pairs()[key][0]).model]
+                return [self.config.site(self._pairs[key][0]).model]
             case "site", "dictionary":
-                return [self.config.pairs()[key][0]]
+                return [self._pairs[key][0]]
             case "recipe", "dictionary":
-                return [self.config.pairs()[key][1]]
+                return [self._pairs[key][1]]
             case "dictionary", "site":
-                return [pair for pair, (site, _) in self.config.pairs().items() if site == key]
+                return [pair for pair, (site, _) in self._pairs.items() if site == key]
         raise ValueError(f"no way from {up} to {down}")
+
+    @cached_property
+    def _pairs(self) -> dict[str, tuple[str, str]]:
+        return self.config.pairs()
+
+    @cached_property
+    def _by_site(self) -> dict[str, list[str]]:
+        """Keys `<shard>|<site>` of each site."""
+        return {
+            site.name: [f"{shard}|{site.name}" for shard in self.shards if wanted(site.corpora, shard)]
+            for site in self.config.sites
+        }
 
 
 def wanted(corpora: Sequence[str], shard: str) -> bool:

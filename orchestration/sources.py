@@ -7,7 +7,7 @@ from typing import Any
 from orchestration.partitions import Cell
 from sae.config import AtlasConfig, ModelConfig, RecipeConfig, Workspace
 from sae.errors import AtlasError
-from sae.identity import content_id, file_sha256
+from sae.identity import content_id, file_sha256_once
 from sae.models.packages import PACKAGE, find_package_file
 
 SOURCES = (
@@ -49,7 +49,7 @@ def source_version(workspace: Workspace, cell: Cell) -> str:
         case Cell("site_config", str(name)):
             return _hash(config.site(name))
         case Cell("recipe_config", str(name)):
-            return _hash(resolved_recipe(config, name), leave_out={"sites", "retrain"})
+            return _hash(resolved_recipe(config, name), leave_out={"sites", "retrain", "checkpoint_every"})
         case Cell("checks_config", None):
             return _hash(config.checks)
         case Cell("labeler_config", None):
@@ -85,9 +85,9 @@ def _model_version(model: ModelConfig, seed: int, base: Path) -> str:
     if model.source == "world":
         facts["seed"] = seed
     elif model.source.startswith(PACKAGE):
-        facts["sha256"] = file_sha256(find_package_file(model.source))
+        facts["sha256"] = file_sha256_once(find_package_file(model.source))
     elif (folder := base / model.source).is_dir():
-        facts["files"] = {file.name: file_sha256(file) for file in sorted(folder.iterdir()) if file.is_file()}
+        facts["files"] = {file.name: file_sha256_once(file) for file in sorted(folder.iterdir()) if file.is_file()}
     return content_id(facts)
 
 

@@ -6,6 +6,7 @@ An id is the first 16 hexadecimal digits of a SHA-256 (64 bits); files in manife
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,17 @@ def file_sha256(path: Path) -> str:
         while block := file.read(_BLOCK):
             sha.update(block)
     return sha.hexdigest()
+
+
+def file_sha256_once(path: Path) -> str:
+    """The whole SHA-256 of a file, read again only when its inode, size or times are others: for files asked often."""
+    stat = path.stat()
+    return _file_sha256_at(path, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+
+
+@lru_cache(maxsize=65_536)
+def _file_sha256_at(path: Path, *_standing: int) -> str:
+    return file_sha256(path)
 
 
 def feature_id(dictionary_id: str, index: int) -> str:

@@ -1,7 +1,8 @@
 """Local files as a corpus: txt, md, py, jsonl, parquet, png and jpg.
 
-Each file makes shards of its own, in the order of the paths; a table is the better home for many small texts or
-pictures. Text and code are cut into documents of about 200 words, a row of a table is one document.
+Each file makes shards of its own, numbered by the hash of its path: a new, changed or deleted file leaves the others'
+shards as they are. A table is the better home for many small texts or pictures. Text and code are cut into documents
+of about 200 words, a row of a table is one document.
 """
 
 import glob
@@ -19,12 +20,14 @@ from sae.corpora.chunks import chunk_text, count_words
 from sae.corpora.documents import IMAGE_MARK, Document, document_id, documents_table
 from sae.corpora.rows import row_document
 from sae.errors import AtlasError
-from sae.identity import content_id, file_sha256
+from sae.identity import bytes_id, content_id, file_sha256_once
 from sae.models.pictures import to_png
 
 _PART_BYTES = 64 * 2**20
 """A larger file makes several shards, so that the memory a shard takes is bounded."""
 _TEXT = {".txt": ("und", "text"), ".md": ("und", "text"), ".py": ("py", "code")}
+_HEX_DIGITS, _DIGITS = 10, 13
+"""Digits of a shard's number: 40 bits, so that two of ten thousand files have one number in 20,000 such corpora."""
 _KINDS = (*_TEXT, ".jsonl", ".parquet", ".png", ".jpg", ".jpeg")
 
 
@@ -38,45 +41,55 @@ class _Part:
 
 
 def list_files(name: str, config: CorpusConfig, base: Path) -> dict[str, str]:
-    """Shards and their versions, which follow the files' contents and order."""
+    """Shards and their versions, which follow each file's content; of equal files the first by path counts.
+
+    Where the corpus is bounded the number of its shards counts too, since it is shared out among them.
+    """
     options = [config.text, config.language, config.image, config.documents, config.tokens]
+    parts = _parts(config, base)
+    shares = len(parts) if config.documents or config.tokens else None
     versions: dict[str, str] = {}
-    hashes: list[str] = []
-    for index, part in enumerate(_parts(config, base)):
-        if part.part == 0:
-            hashes.append(file_sha256(part.path))
-        # Earlier files count too: what they hold already is left out here.
-        versions[f"{name}-{index:05d}"] = content_id([part.path.name, part.part, part.parts, hashes, options])
+    for number, part in parts.items():
+        content = [part.path.name, file_sha256_once(part.path), part.part, part.parts]
+        versions[f"{name}-{number:0{_DIGITS}d}"] = content_id([content, options, shares])
     return versions
 
 
-def read_files(name: str, config: CorpusConfig, index: int, base: Path) -> pl.DataFrame:
-    """The documents of shard `index`; one that an earlier shard holds is left out.
+def read_files(name: str, config: CorpusConfig, number: int, base: Path) -> pl.DataFrame:
+    """The documents of the shard of that number, each once.
 
     Raises AtlasError naming the file that is missing, empty, not UTF-8, corrupt, or without the column.
     """
     parts = _parts(config, base)
-    wanted = parts[index]
-    earlier = list(dict.fromkeys(part.path for part in parts[:index] if part.path != wanted.path))
-    seen = {document_id(name, d.text, d.image) for path in earlier for d in _read(path, config)}
+    wanted = parts[number]
     own: list[Document] = []
     empty = True
     for document in _read(wanted.path, config):
         empty = False
-        key = document_id(name, document.text, document.image)
-        part = int(key, 16) % wanted.parts
-        if part == wanted.part and key not in seen:
+        if int(document_id(name, document.text, document.image), 16) % wanted.parts == wanted.part:
             own.append(document)
     if empty:
         raise AtlasError(f"{wanted.path} holds no document. Take it out of the corpus {name}, or fill it.")
-    return documents_table(name, f"{name}-{index:05d}", _within_budget(own, config, len(parts)))
+    return documents_table(name, f"{name}-{number:0{_DIGITS}d}", _within_budget(own, config, len(parts)))
 
 
-def _parts(config: CorpusConfig, base: Path) -> list[_Part]:
-    paths = _paths(config, base)
+def _parts(config: CorpusConfig, base: Path) -> dict[int, _Part]:
+    paths = list({file_sha256_once(path): path for path in reversed(_paths(config, base))}.values())[::-1]
     least = -(-config.shards // len(paths))
-    counted = [(path, max(least, -(-path.stat().st_size // _PART_BYTES))) for path in paths]
-    return [_Part(path, part, parts) for path, parts in counted for part in range(parts)]
+    parts: dict[int, _Part] = {}
+    for path in paths:
+        count = max(least, -(-path.stat().st_size // _PART_BYTES))
+        for part in range(count):
+            number = _number(path, part, base)
+            if number in parts:
+                raise AtlasError(f"{path} and {parts[number].path} make shards of one name. Rename one of them.")
+            parts[number] = _Part(path, part, count)
+    return parts
+
+
+def _number(path: Path, part: int, base: Path) -> int:
+    place = path.relative_to(base) if path.is_relative_to(base) else path
+    return int(bytes_id(f"{place.as_posix()}|{part}".encode())[:_HEX_DIGITS], 16)
 
 
 def _paths(config: CorpusConfig, base: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from sae.errors import AtlasError
 
 
 def list_shards(name: str, config: CorpusConfig, seed: int, base: Path = Path()) -> dict[str, str]:
-    """The shards of a corpus, `<name>-<00000>`, each with the hash of what it is made of; cheap, nothing is read whole.
+    """The shards of a corpus, `<name>-<number>`, each with the hash of what it is made of; no document is parsed.
 
     Relative paths start at `base`. Raises AtlasError when the source is not there.
     """

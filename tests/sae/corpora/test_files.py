@@ -67,36 +67,58 @@ def test_rows_with_pictures(tmp_path: Path):
 def test_a_long_file_is_cut_and_dealt_to_the_shards(tmp_path: Path):
     (tmp_path / "a.txt").write_text("\n\n".join(f"paragraph {n} " + "word " * 90 for n in range(40)))
 
-    shards = [read_shard("mine", _config("a.txt", shards=3), 0, f"mine-0000{n}", tmp_path) for n in range(3)]
+    config = _config("a.txt", shards=3)
+    shards = [read_shard("mine", config, 0, name, tmp_path) for name in list_shards("mine", config, 0, tmp_path)]
 
     assert all(len(shard) for shard in shards)
     assert sum(len(shard) for shard in shards) == 20
     assert all(count_words(text) <= 200 for shard in shards for text in shard["text"])
 
 
-def test_a_document_of_two_files_belongs_to_the_first(tmp_path: Path):
+def test_of_equal_files_the_first_counts(tmp_path: Path):
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_text("The same licence.")
     (tmp_path / "c.txt").write_text("Another text.")
 
     found = _read(_config("*.txt"), tmp_path)
 
-    assert found.select("shard", "text").rows() == [
-        ("mine-00000", "The same licence."),
-        ("mine-00002", "Another text."),
-    ]
+    assert found.select("source", "text").rows() == [("a.txt", "The same licence."), ("c.txt", "Another text.")]
 
 
-def test_versions_follow_the_content_of_this_and_earlier_files(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("change", "gone", "changed", "new"),
+    [
+        (lambda folder: (folder / "b.txt").touch(), 0, 0, 0),
+        (lambda folder: (folder / "b.txt").write_text("changed"), 0, 1, 0),
+        (lambda folder: (folder / "a.txt").unlink(), 1, 0, 0),
+        (lambda folder: (folder / "aa.txt").write_text("new"), 0, 0, 1),
+        (lambda folder: (folder / "a.txt").rename(folder / "z.txt"), 1, 0, 1),
+    ],
+    ids=["touched", "changed", "deleted", "added", "renamed"],
+)
+def test_a_file_decides_on_its_own_shard_alone(change, gone, changed, new, tmp_path: Path):
     for name in "abc":
         (tmp_path / f"{name}.txt").write_text(name)
     config = _config("*.txt")
     before = list_shards("mine", config, 0, tmp_path)
-    (tmp_path / "b.txt").write_text("changed")
-    after = list_shards("mine", config, 0, tmp_path)
 
-    assert list(before) == ["mine-00000", "mine-00001", "mine-00002"]
-    assert [before[name] == after[name] for name in before] == [True, False, False]
+    change(tmp_path)
+
+    after = list_shards("mine", config, 0, tmp_path)
+    assert len(before.keys() - after.keys()) == gone
+    assert len(after.keys() - before.keys()) == new
+    assert sum(before[name] != after[name] for name in before.keys() & after.keys()) == changed
+
+
+def test_a_bound_is_shared_out_anew_when_a_file_comes(tmp_path: Path):
+    for name in "ab":
+        (tmp_path / f"{name}.txt").write_text(name)
+    before = list_shards("mine", _config("*.txt", tokens=10), 0, tmp_path)
+    (tmp_path / "c.txt").write_text("c")
+
+    after = list_shards("mine", _config("*.txt", tokens=10), 0, tmp_path)
+
+    assert all(before[name] != after[name] for name in before)
 
 
 def test_a_large_file_makes_several_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
