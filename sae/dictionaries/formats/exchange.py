@@ -1,19 +1,18 @@
 """A dictionary from a file of any of the field's formats, and into one."""
 
-import os
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from sae.config.imported import Format
 from sae.dictionaries.dictionary import Dictionary
 from sae.dictionaries.formats.dictionary_learning import read_dictionary_learning, write_dictionary_learning
-from sae.dictionaries.formats.files import Format, source_files
+from sae.dictionaries.formats.files import source_files
 from sae.dictionaries.formats.gemma_scope import read_gemma_scope, write_gemma_scope
 from sae.dictionaries.formats.reading import ForeignDictionary
 from sae.dictionaries.formats.saelens import read_saelens
 from sae.dictionaries.formats.sparsify import read_sparsify, write_sparsify
+from sae.dictionaries.formats.writing import whole_folder
 from sae.dictionaries.layout import write_saelens
-from sae.errors import AtlasError
 
 _READERS: Mapping[Format, Callable[[Mapping[str, Path]], ForeignDictionary]] = {
     "saelens": read_saelens,
@@ -43,14 +42,5 @@ def write_dictionary(kind: Format, dictionary: Dictionary, folder: Path) -> None
 
     Raises AtlasError where the folder exists, cannot be made, or the format has no such dictionary.
     """
-    if folder.exists():
-        raise AtlasError(f"{folder} exists. Give another name, or remove it first.")
-    building = folder.with_name(f".writing-{os.getpid()}-{folder.name}")
-    try:
-        building.mkdir(parents=True)
+    with whole_folder(folder) as building:
         _WRITERS[kind](dictionary, building)
-        os.replace(building, folder)
-    except OSError as error:
-        raise AtlasError(f"{folder} cannot be written: {error.strerror or error}.") from error
-    finally:
-        shutil.rmtree(building, ignore_errors=True)

@@ -3,13 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
+from sae.config.imported import Format
 from sae.errors import AtlasError
 from sae.identity import content_id, file_sha256
-
-Format = Literal["saelens", "sparsify", "dictionary_learning", "gemma_scope"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 
 
 @dataclass(frozen=True)

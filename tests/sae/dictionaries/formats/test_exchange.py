@@ -6,8 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sae.config.imported import FORMATS, Format
 from sae.dictionaries.formats.exchange import read_dictionary, write_dictionary
-from sae.dictionaries.formats.files import FORMATS, Format, files_id, source_files
+from sae.dictionaries.formats.files import files_id, source_files
 from sae.errors import AtlasError
 
 HELD: dict[Format, tuple[str, ...]] = {

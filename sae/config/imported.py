@@ -1,0 +1,23 @@
+"""The section that names a dictionary which somebody else trained."""
+
+from typing import Literal, get_args
+
+from pydantic import Field
+
+from sae.config.section import Section
+
+Format = Literal["saelens", "sparsify", "dictionary_learning", "gemma_scope"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+
+class ImportConfig(Section):
+    """A dictionary from a file of another library, measured and judged at a site like one that was trained here."""
+
+    architecture: Literal["imported"]
+    """Says that nothing is trained."""
+    format: Format
+    """The library whose layout the file has."""
+    source: str = Field(min_length=1)
+    """Its folder or file, relative to the config's folder. `atlas import` checks one and keeps a copy."""
+    sites: tuple[str, ...] = Field(min_length=1)
+    """The sites that it reads: those of the model and place that it was trained on."""
