@@ -54,7 +54,7 @@ def print_card(card: dict[str, Any]) -> str:
     if label:
         lines.append(f"  {label['explanation']}")
         lines.append(
-            f"  by {label['labeler']} ({label['model']}), confidence {label['confidence']:.2f}, {label['label_id']}"
+            f"  by {label['labeler']} ({label['model']}), confidence {_number(label['confidence'])}, {label['label_id']}"
         )
     lines += [f"  score {row['scorer']}: {_number(row['score'])} over {row['n']}" for row in card["scores"]]
     lines += [

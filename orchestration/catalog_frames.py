@@ -53,7 +53,11 @@ def catalog_parts(atlas: Atlas, instance: dg.DagsterInstance, keys: Keys) -> Cat
     frames["runs"] = _frame("runs", run_rows(instance, {ref.run_id for ref in refs}))
     with atlas.ledger() as ledger:
         frames |= {name: getattr(ledger, name)(sorted(ids)) for name in FROM_LEDGER}
-    return CatalogParts(frames, _parquet(artifacts), {"config": canonical_json(atlas.config.model_dump(mode="json"))})
+    facts = {
+        "config": canonical_json(atlas.config.model_dump(mode="json")),
+        "label_score": str(atlas.config.checks.label_score),
+    }
+    return CatalogParts(frames, _parquet(artifacts), facts)
 
 
 def current_refs(store: Store, keys: Keys) -> list[Ref]:

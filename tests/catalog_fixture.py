@@ -20,6 +20,8 @@ LARGE, SMALL = "aaaa000011112222", "bbbb000011112222"
 """The two dictionaries' ids."""
 N_FEATURES = 60
 """Features of each; the last one is dead."""
+WEAK = N_FEATURES - 2
+"""Index of the feature whose labels do not hold."""
 MODEL = "cccc000011112222"
 SITE = "world-lm.layers.3"
 RUN = "run-1"
@@ -42,7 +44,9 @@ def build_small_catalog(folder: Path) -> Path:
     """Make a store with one published catalog in `folder`, and return the store's root. Takes about a second."""
     store = Store(str(folder))
     store.open_schema()
-    version = build_candidate(store, small_frames(store), small_parquet(store), {"config": "seed: 0"})
+    version = build_candidate(
+        store, small_frames(store), small_parquet(store), {"config": "seed: 0", "label_score": "0.6"}
+    )
     publish(store, version)
     return folder
 
@@ -198,7 +202,8 @@ def _label_rows() -> dict[str, list[tuple]]:
             labels.append(_label(label_id, dictionary, index, _word(index), "lexical", "new", None, 0))
             examples = _examples(dictionary, index)
             shown += [(label_id, row[0], "shown" if row[4] == "top" else "held_out") for row in examples]
-            scores.append((label_id, "rule", 0.9, 20, json.dumps({"hits": 18}), None, 0, RUN, T0))
+            rule = 0.5 if index == WEAK else 0.9
+            scores.append((label_id, "rule", rule, 20, json.dumps({"hits": 18}), None, 0, RUN, T0))
             if index < len(CONCEPTS):
                 scores.append((label_id, "truth", 1.0, 10, None, None, 0, RUN, T0))
     corrected = f"label-{LARGE[:4]}-0"
@@ -207,7 +212,7 @@ def _label_rows() -> dict[str, list[tuple]]:
     labels.append(
         (*_label("label-failed", LARGE, 1, "", "openai", "new", None, 3)[:19], "refused", "new", None, RUN, T0)
     )
-    review = ("review-1", corrected, "ada", "corrected", "Golden Gate Bridge, San Francisco", "too short", T0)
+    review = ("review-1", corrected, "ada", "rewrite", "Golden Gate Bridge, San Francisco", "too short", T0)
     return {"labels": labels, "label_examples": shown, "label_scores": scores, "label_reviews": [review]}
 
 

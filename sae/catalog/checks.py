@@ -55,8 +55,8 @@ REFERENCES = (
 )
 """(table, column, referred table, referred column)."""
 
-_COVERED_BY = ("current_labels", "examples", "neighbors")
-"""What every feature that is alive has a row in."""
+_COVERED_BY = ("examples", "neighbors")
+"""What every feature that is alive has a row in. A label it may lack: the budget was spent, or a person rejected it."""
 
 
 def check_candidate(store: Store, version: str) -> list[Finding]:

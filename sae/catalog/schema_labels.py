@@ -15,7 +15,12 @@ LABELS = Table(
         Column("model", "VARCHAR", "Model or method of the labeler.", nullable=True),
         Column("prompt_version", "VARCHAR", "Version of the prompt's wording.", nullable=True),
         Column("prompt_sha256", "VARCHAR", "SHA-256 of the prompt.", nullable=True),
-        Column("prompt", "VARCHAR", "The prompt as it was sent; null where none was.", nullable=True),
+        Column(
+            "prompt",
+            "VARCHAR",
+            "The messages as they were sent; where no model was asked, what the label was made from.",
+            nullable=True,
+        ),
         Column("seed", "BIGINT", "Seed of the labeler.", nullable=True),
         Column("temperature", "DOUBLE", "Sampling temperature.", nullable=True),
         Column("attempt", "INTEGER", "Number of the attempt."),
@@ -78,8 +83,8 @@ LABEL_REVIEWS = Table(
         Column("review_id", "VARCHAR", "Id of the review."),
         Column("label_id", "VARCHAR", "The label reviewed."),
         Column("reviewer", "VARCHAR", "Who reviewed it."),
-        Column("verdict", "VARCHAR", "What the reviewer decided."),
-        Column("proposed_label", "VARCHAR", "A better label, where one was proposed.", nullable=True),
+        Column("verdict", "VARCHAR", "What the reviewer decided.", values=("accept", "reject", "rewrite")),
+        Column("proposed_label", "VARCHAR", "The label that a rewrite puts in its place.", nullable=True),
         Column("note", "VARCHAR", "The reviewer's words.", nullable=True),
         time_column("created_at", "When it was written"),
     ),
@@ -88,11 +93,51 @@ LABEL_REVIEWS = Table(
 
 CURRENT_LABELS = View(
     "current_labels",
-    "The label in force, one row a feature: a human's wins, then the newest that ended well.",
+    "The label in force, one row a feature: a person's wins, then one that a person accepted, then the newest that "
+    "ended well; one that a person rejected is out.",
     LABELS.columns,
-    "SELECT * FROM labels WHERE status = 'ok' QUALIFY row_number() OVER (PARTITION BY feature_id ORDER BY "
-    "(labeler = 'human') DESC, created_at DESC, attempt DESC, label_id) = 1 ORDER BY dictionary_id, \"index\"",
+    """
+    WITH last_verdicts AS (
+        SELECT label_id, verdict FROM label_reviews
+        QUALIFY row_number() OVER (PARTITION BY label_id ORDER BY created_at DESC, review_id) = 1
+    )
+    SELECT labels.* FROM labels LEFT JOIN last_verdicts USING (label_id)
+    WHERE status = 'ok' AND verdict IS DISTINCT FROM 'reject'
+    QUALIFY row_number() OVER (
+        PARTITION BY feature_id
+        ORDER BY (labeler = 'human') DESC, coalesce(verdict = 'accept', false) DESC, created_at DESC, attempt DESC,
+            label_id
+    ) = 1
+    ORDER BY dictionary_id, "index"
+    """,
+)
+
+LABELS_TO_REVIEW = View(
+    "labels_to_review",
+    "Labels in force that scored under `checks.label_score`, a row for each such score: for a person to look at "
+    "(`atlas review`). The rule counts where no model judged the label; what a person wrote or accepted is not listed.",
+    (
+        *(LABELS.column(name) for name in ("label_id", "feature_id", "dictionary_id", "index", "label", "labeler")),
+        *(LABEL_SCORES.column(name) for name in ("scorer", "score", "n")),
+        Column("threshold", "DOUBLE", "The least score, `checks.label_score` in the config."),
+    ),
+    """
+    WITH newest AS (
+        SELECT * FROM label_scores WHERE scorer IN ('detection', 'fuzzing', 'rule', 'truth') AND score IS NOT NULL
+        QUALIFY row_number() OVER (PARTITION BY label_id, scorer ORDER BY created_at DESC, model, seed) = 1
+    ), judged AS (
+        SELECT label_id FROM newest WHERE scorer IN ('detection', 'fuzzing')
+    ), threshold AS (
+        SELECT CAST(value AS DOUBLE) AS threshold FROM atlas WHERE key = 'label_score'
+    )
+    SELECT label_id, feature_id, dictionary_id, "index", label, labeler, scorer, score, n, threshold
+    FROM current_labels JOIN newest USING (label_id) CROSS JOIN threshold
+    WHERE score < threshold AND labeler <> 'human'
+        AND (scorer <> 'rule' OR label_id NOT IN (SELECT label_id FROM judged))
+        AND label_id NOT IN (SELECT label_id FROM label_reviews WHERE verdict = 'accept')
+    ORDER BY dictionary_id, "index", scorer
+    """,
 )
 
 TABLES = (LABELS, LABEL_EXAMPLES, LABEL_SCORES, LABEL_REVIEWS)
-VIEWS = (CURRENT_LABELS,)
+VIEWS = (CURRENT_LABELS, LABELS_TO_REVIEW)

@@ -10,6 +10,7 @@ import tantivy
 
 from sae.catalog.search_text import index_terms
 from sae.catalog.versions import search_folder
+from sae.labels.current import current_labels
 from sae.storage import Store
 
 MIN_CONCEPT_F1 = 0.5
@@ -20,7 +21,7 @@ _HEAP_BYTES = 50_000_000
 
 
 def build_search_index(store: Store, version: str, tables: Mapping[str, pl.DataFrame]) -> None:
-    """Write `catalog/search-<version>/` from the frames of features, labels, concepts and concept_scores."""
+    """Write `catalog/search-<version>/` from the frames of features, labels and reviews, concepts and their scores."""
     folder = search_folder(version)
     for left_over in store.files_in(folder):
         store.delete(left_over)
@@ -33,14 +34,8 @@ def build_search_index(store: Store, version: str, tables: Mapping[str, pl.DataF
 
 def searched_features(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """One row a feature: feature_id, dictionary_id, index, label, explanation, top_tokens, languages, concepts."""
-    features, labels = tables["features"], tables["labels"]
-    current = (
-        labels.filter(pl.col("status") == "ok")
-        .with_columns(human=pl.col("labeler") == "human")
-        .sort("human", "created_at", "attempt", "label_id", descending=[True, True, True, False])
-        .unique("feature_id", keep="first", maintain_order=True)
-        .select("feature_id", "label", "explanation")
-    )
+    features = tables["features"]
+    current = current_labels(tables["labels"], tables["label_reviews"]).select("feature_id", "label", "explanation")
     known = (
         tables["concept_scores"]
         .filter(pl.col("f1") >= MIN_CONCEPT_F1)

@@ -1,9 +1,10 @@
 """The whole file, and the sections that say what is checked, asked and scheduled."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from sae.config.imported import ImportConfig
 from sae.config.inputs import CorpusConfig, ModelConfig, SiteConfig
 from sae.config.labeling import LabelerConfig
 from sae.config.recipe import RecipeConfig
@@ -21,6 +22,8 @@ class CheckConfig(Section):
     """Smallest share of the loss recovered when the reconstruction is spliced in."""
     labels_cover: float = Field(default=0.95, ge=0, le=1)
     """Smallest share of live features with a label."""
+    label_score: float = Field(default=0.6, ge=0, le=1)
+    """Labels that score lower in detection, fuzzing, truth or (where no model judged them) by their rule are marked."""
 
 
 class SteeringPromptConfig(Section):
@@ -82,8 +85,10 @@ class AtlasConfig(Section):
     models: dict[Name, ModelConfig] = Field(min_length=1)
     corpora: dict[Name, CorpusConfig] = Field(min_length=1)
     sites: tuple[SiteConfig, ...] = Field(min_length=1)
-    dictionaries: dict[Name, RecipeConfig] = Field(min_length=1)
-    """Recipes by name."""
+    dictionaries: dict[Name, Annotated[RecipeConfig | ImportConfig, Field(discriminator="architecture")]] = Field(
+        min_length=1
+    )
+    """Recipes by name: to train, or of a file of another library."""
     labeler: LabelerConfig = LabelerConfig()
     scorers: tuple[Literal["rule", "truth"], ...] = ("rule",)
     checks: CheckConfig = CheckConfig()

@@ -20,6 +20,15 @@ def store(tmp_path: Path, small_store: Path) -> Store:
     return Store(str(tmp_path / "store"))
 
 
+def test_a_feature_may_be_without_a_label(store: Store):
+    frames = small_frames(store)
+    unlabelled = frames["labels"].with_columns(status=pl.lit("refused"))
+
+    version = build_candidate(store, frames | {"labels": unlabelled}, small_parquet(store), {})
+
+    assert check_candidate(store, version) == []
+
+
 def test_the_small_catalog_has_no_fault(store: Store):
     assert check_candidate(store, current_version(store)) == []
 
@@ -30,8 +39,7 @@ def test_the_small_catalog_has_no_fault(store: Store):
         ("features", lambda f: pl.concat([f, f.head(1)]), ("key", "features")),
         ("features", lambda f: f.tail(-1), ("reference", "labels")),
         ("features", lambda f: f.with_columns(index=pl.col("index") + 1), ("feature_id", "features")),
-        ("labels", lambda f: f.filter(pl.col("index") != 7), ("coverage", "current_labels")),
-        ("labels", lambda f: f.with_columns(status=pl.lit("failed")), ("coverage", "current_labels")),
+        ("labels", lambda f: f.filter(pl.col("index") != 7), ("reference", "label_scores")),
         ("documents", lambda f: f.tail(-1), ("reference", "examples")),
         ("prompts", lambda f: f.head(0), ("reference", "attributions")),
         ("dictionaries", lambda f: f.tail(-1), ("reference", "features")),
