@@ -1,7 +1,7 @@
 """Commands that run the model: activate, attribute."""
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,9 @@ from orchestration.cli.tables import print_rows
 from sae.config import Workspace, load_workspace
 from sae.errors import AtlasError, ConfigError
 from sae.storage import Store
+
+if TYPE_CHECKING:
+    from orchestration.pinned import Pinned
 
 DICTIONARY_OPTION = typer.Option(
     "--dictionary", help="<site>.<recipe> or a dictionary's id; the config's first by default."
@@ -32,7 +35,7 @@ def activate(
     from orchestration.answers import activations_of
 
     workspace = load_workspace()
-    rows = activations_of(_pinned(workspace, dictionary), _labels(workspace), text, top)
+    rows = activations_of(pinned_dictionary(workspace, dictionary), _labels(workspace), text, top)
     print_rows(rows, ("position", "token", "feature_id", "activation", "label"), as_json)
 
 
@@ -50,7 +53,7 @@ def attribute(
     from orchestration.answers import explanation_of
 
     workspace = load_workspace()
-    answer = explanation_of(_pinned(workspace, dictionary), _labels(workspace), text, target, baseline, top)
+    answer = explanation_of(pinned_dictionary(workspace, dictionary), _labels(workspace), text, target, baseline, top)
     if as_json:
         print(json.dumps(answer, indent=1, ensure_ascii=False))
         return
@@ -68,7 +71,11 @@ def attribute(
     print(f"Spearman of attribution and ablation over these: {answer['ablation_spearman']:.2f}")
 
 
-def _pinned(workspace: Workspace, name: str) -> Any:
+def pinned_dictionary(workspace: Workspace, name: str) -> "Pinned":
+    """A current dictionary by `<site>.<recipe>` or id, the config's first for an empty name.
+
+    Raises AtlasError where none has been accepted, ConfigError where none has that name.
+    """
     from orchestration.partitions import Cell
     from orchestration.pinned import Pinned
     from orchestration.refs import read_ref

@@ -8,6 +8,7 @@ from sae.config.atlas import (
     SteeringConfig,
     SteeringPromptConfig,
 )
+from sae.config.imported import FORMATS, Format, ImportConfig
 from sae.config.inputs import CorpusConfig, ModelConfig, SiteConfig
 from sae.config.labeling import LabelerConfig, PriceConfig
 from sae.config.recipe import RecipeConfig
@@ -16,9 +17,12 @@ from sae.config.workspace import CONFIG_VARIABLE, Workspace, load_workspace, par
 
 __all__ = [
     "CONFIG_VARIABLE",
+    "FORMATS",
     "AtlasConfig",
     "CheckConfig",
     "CorpusConfig",
+    "Format",
+    "ImportConfig",
     "LabelerConfig",
     "ModelConfig",
     "Name",
