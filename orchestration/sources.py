@@ -1,11 +1,12 @@
 """What comes from outside, observed: the version of every source is the hash of what it says now."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from orchestration.partitions import Cell
-from sae.config import AtlasConfig, ModelConfig, RecipeConfig, Workspace
+from sae.config import AtlasConfig, ImportConfig, ModelConfig, RecipeConfig, Workspace
+from sae.dictionaries.formats.files import files_id, source_files
 from sae.errors import AtlasError
 from sae.identity import content_id, file_sha256_once
 from sae.models.packages import PACKAGE, find_package_file
@@ -49,7 +50,7 @@ def source_version(workspace: Workspace, cell: Cell) -> str:
         case Cell("site_config", str(name)):
             return _hash(config.site(name))
         case Cell("recipe_config", str(name)):
-            return _hash(resolved_recipe(config, name), leave_out={"sites", "retrain", "checkpoint_every"})
+            return _recipe_version(resolved_recipe(config, name), workspace.path.parent)
         case Cell("checks_config", None):
             return _hash(config.checks)
         case Cell("labeler_config", None):
@@ -65,19 +66,29 @@ def source_version(workspace: Workspace, cell: Cell) -> str:
     raise ValueError(f"{cell} is not a source")
 
 
-def observed(workspace: Workspace, cells: Iterator[Cell]) -> dict[Cell, str]:
-    """Versions of many source cells; the corpora are listed once."""
-    listed = shards(workspace)
+def observed(workspace: Workspace, cells: Iterable[Cell]) -> dict[Cell, str]:
+    """Versions of many source cells; the corpora are listed once, and only where one of their shards is asked for."""
+    wanted = list(cells)
+    listed = shards(workspace) if any(cell.asset == "corpus_source" for cell in wanted) else {}
     return {
         cell: listed[cell.partition or ""] if cell.asset == "corpus_source" else source_version(workspace, cell)
-        for cell in cells
+        for cell in wanted
     }
 
 
-def resolved_recipe(config: AtlasConfig, name: str) -> RecipeConfig:
-    """A recipe with its seed filled in."""
+def resolved_recipe(config: AtlasConfig, name: str) -> RecipeConfig | ImportConfig:
+    """A recipe, with its seed filled in where it trains."""
     recipe = config.dictionaries[name]
-    return recipe if recipe.seed is not None else recipe.model_copy(update={"seed": config.seed})
+    if isinstance(recipe, ImportConfig) or recipe.seed is not None:
+        return recipe
+    return recipe.model_copy(update={"seed": config.seed})
+
+
+def _recipe_version(recipe: RecipeConfig | ImportConfig, base: Path) -> str:
+    """An imported dictionary is what its files hold, wherever they lie."""
+    if isinstance(recipe, ImportConfig):
+        return content_id([recipe.format, files_id(source_files(recipe.format, base / recipe.source))])
+    return _hash(recipe, leave_out={"sites", "retrain", "checkpoint_every"})
 
 
 def _model_version(model: ModelConfig, seed: int, base: Path) -> str:

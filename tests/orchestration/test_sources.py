@@ -4,7 +4,7 @@ import pytest
 
 from orchestration.partitions import Cell, Keys
 from orchestration.sources import SOURCES, observed, shards, source_version
-from sae.config import load_workspace
+from sae.config import ImportConfig, load_workspace
 from sae.errors import AtlasError
 from sae.labels.ledger import Ledger
 
@@ -88,3 +88,25 @@ def test_no_ledger_and_an_empty_one_are_the_same(workspace):
 def test_what_is_no_source_has_no_version(workspace):
     with pytest.raises(ValueError, match="is not a source"):
         source_version(workspace(), Cell("features", "x"))
+
+
+def test_an_imported_dictionary_is_what_its_files_hold(workspace, tmp_path):
+    def version(folder, weights=b"1"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "params.npz").write_bytes(weights)
+        place = workspace()
+        imported = ImportConfig(architecture="imported", format="gemma_scope", source=folder, sites=("w.layers.3",))
+        config = place.config.model_copy(update={"dictionaries": {"one": imported}})
+        return source_version(place.model_copy(update={"config": config}), Cell("recipe_config", "one"))
+
+    assert version("here") == version("there")
+    assert version("here") != version("there", weights=b"2")
+
+
+def test_an_imported_dictionary_that_is_not_there_is_named(workspace):
+    imported = ImportConfig(architecture="imported", format="sparsify", source="gone", sites=("w.layers.3",))
+    place = workspace()
+    config = place.config.model_copy(update={"dictionaries": {"one": imported}})
+
+    with pytest.raises(AtlasError, match=r"gone holds no sae\.safetensors"):
+        source_version(place.model_copy(update={"config": config}), Cell("recipe_config", "one"))

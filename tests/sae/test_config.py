@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sae.config import AtlasConfig, load_workspace, parse_config
+from sae.config import AtlasConfig, ImportConfig, load_workspace, parse_config
 from sae.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -31,12 +31,25 @@ def test_the_default_config_is_the_world_preset():
     assert (ROOT / "atlas.yaml").read_text() == (ROOT / "orchestration/presets/world.yaml").read_text()
 
 
+IMPORTED = "architecture: imported, format: gemma_scope, source: layer_12/params.npz, sites: [world-lm.layers.3]"
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         (("expansion: 4", "expnsion: 4"), ["unknown key `dictionaries.plain.expnsion`", "expansion", "learning_rate"]),
         (("k: 8", "k: many"), ["`dictionaries.plain.k", "'many'"]),
         (("architecture: topk", "architecture: magic"), ["dictionaries.plain.architecture", "'topk'", "'magic'"]),
+        (("architecture: topk, ", ""), ["`dictionaries.plain.architecture` is missing"]),
+        (("architecture: topk", "architecture: imported"), ["dictionaries.plain.format` is missing"]),
+        (
+            ("architecture: topk, expansion: 4, k: 8", IMPORTED.replace("gemma_scope", "pickle")),
+            ["`dictionaries.plain.format`", "'gemma_scope'", "found 'pickle'"],
+        ),
+        (
+            ("architecture: topk, expansion: 4", IMPORTED),
+            ["unknown key `dictionaries.plain.k`", "Allowed here: architecture, format, sites, source"],
+        ),
         (("model: world-lm", "model: gpt9"), ["sites: model names 'gpt9'", "Defined: world-lm"]),
         (("corpora: [world]", "corpora: [moon]"), ["sites: corpora names 'moon'", "Defined: world"]),
         (("models: {world-lm: {source: world}}", ""), ["`models` is missing"]),
@@ -117,3 +130,12 @@ def test_a_steering_prompt_is_for_every_model_or_for_the_one_it_names():
     assert config.steering.texts("another") == ["for all"]
     with pytest.raises(ConfigError, match=r"steering\.prompts: model names 'gpt9'"):
         parse(GOOD + prompts.replace("world-lm", "gpt9"))
+
+
+def test_a_dictionary_of_another_library_names_its_file_and_its_sites():
+    config = parse(GOOD.replace("architecture: topk, expansion: 4, k: 8", IMPORTED))
+
+    recipe = config.dictionaries["plain"]
+    assert isinstance(recipe, ImportConfig)
+    assert (recipe.format, recipe.source) == ("gemma_scope", "layer_12/params.npz")
+    assert list(config.pairs()) == ["world-lm.layers.3.plain"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sae.config.imported import Format
 from sae.errors import AtlasError
-from sae.identity import content_id, file_sha256
+from sae.identity import content_id, file_sha256_once
 
 
 @dataclass(frozen=True)
@@ -53,4 +53,4 @@ def files_id(files: Mapping[str, Path]) -> str:
 
 def hashes(files: Mapping[str, Path]) -> dict[str, str]:
     """SHA-256 of each file, by its name in the format."""
-    return {name: file_sha256(file) for name, file in sorted(files.items())}
+    return {name: file_sha256_once(file) for name, file in sorted(files.items())}
