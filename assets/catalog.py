@@ -44,7 +44,15 @@ def catalog_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         "catalog_candidate",
         group="catalog",
         io="record",
-        after=["dictionary_candidate", "dictionary", *PER_DICTIONARY, *PER_SITE, "attribution_edges", "reviews_source"],
+        after=[
+            "dictionary_candidate",
+            "dictionary",
+            *PER_DICTIONARY,
+            *PER_SITE,
+            "attribution_edges",
+            "reviews_source",
+            "checks_config",
+        ],
         kinds={"duckdb"},
     )
     def catalog_candidate(context: dg.AssetExecutionContext, atlas: Atlas) -> dg.MaterializeResult:

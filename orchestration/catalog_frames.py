@@ -48,16 +48,14 @@ def catalog_parts(atlas: Atlas, instance: dg.DagsterInstance, keys: Keys) -> Cat
     frames["dictionary_shards"] = _frame("dictionary_shards", _shard_rows(accepted.values()))
     frames["documents"], frames["shards"] = _corpus(store, refs, accepted.values())
     frames["checks"] = _frame("checks", check_rows(refs))
+    thresholds = atlas.config.checks.model_dump()
+    frames["thresholds"] = _frame("thresholds", [{"name": name, "value": value} for name, value in thresholds.items()])
     frames["lineage"] = _frame("lineage", lineage_rows(refs))
     frames["lineage_edges"] = _frame("lineage_edges", edge_rows(refs))
     frames["runs"] = _frame("runs", run_rows(instance, {ref.run_id for ref in refs}))
     with atlas.ledger() as ledger:
         frames |= {name: getattr(ledger, name)(sorted(ids)) for name in FROM_LEDGER}
-    facts = {
-        "config": canonical_json(atlas.config.model_dump(mode="json")),
-        "label_score": str(atlas.config.checks.label_score),
-    }
-    return CatalogParts(frames, _parquet(artifacts), facts)
+    return CatalogParts(frames, _parquet(artifacts), {"config": canonical_json(atlas.config.model_dump(mode="json"))})
 
 
 def current_refs(store: Store, keys: Keys) -> list[Ref]:

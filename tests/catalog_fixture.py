@@ -280,6 +280,7 @@ def _evaluation_rows() -> dict[str, list[tuple]]:
             (*asset, "dead_below", True, "WARN", 1 / N_FEATURES, 0.2, RUN, T0),
             ("catalog_candidate", None, "catalog_consistent", True, "ERROR", 0.0, 0.0, RUN, T0),
         ],
+        "thresholds": [("fvu", 0.3), ("label_score", 0.6)],
         "runs": [(RUN, "manual", "SUCCESS", T0, T0 + timedelta(minutes=4), 0.0)],
         "lineage": [
             ("corpus", "world-00000", "v0", "key-corpus", "1", RUN, T0, T0),

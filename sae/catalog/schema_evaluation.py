@@ -74,6 +74,16 @@ CHECKS = Table(
     key=("asset", "partition", "name"),
 )
 
+THRESHOLDS = Table(
+    "thresholds",
+    "The thresholds of the checks, as the config has them.",
+    (
+        Column("name", "VARCHAR", "The key under `checks` in the config."),
+        Column("value", "DOUBLE", "The threshold."),
+    ),
+    key=("name",),
+)
+
 RUNS = Table(
     "runs",
     "The runs that made the rows.",
@@ -144,4 +154,4 @@ PARQUET_FILES = Table(
     volatile=True,
 )
 
-TABLES = (CONCEPTS, CONCEPT_SCORES, EVALUATION, CHECKS, RUNS, LINEAGE, LINEAGE_EDGES, ATLAS, PARQUET_FILES)
+TABLES = (CONCEPTS, CONCEPT_SCORES, EVALUATION, CHECKS, THRESHOLDS, RUNS, LINEAGE, LINEAGE_EDGES, ATLAS, PARQUET_FILES)

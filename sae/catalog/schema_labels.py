@@ -127,12 +127,10 @@ LABELS_TO_REVIEW = View(
         QUALIFY row_number() OVER (PARTITION BY label_id, scorer ORDER BY created_at DESC, model, seed) = 1
     ), judged AS (
         SELECT label_id FROM newest WHERE scorer IN ('detection', 'fuzzing')
-    ), threshold AS (
-        SELECT CAST(value AS DOUBLE) AS threshold FROM atlas WHERE key = 'label_score'
     )
-    SELECT label_id, feature_id, dictionary_id, "index", label, labeler, scorer, score, n, threshold
-    FROM current_labels JOIN newest USING (label_id) CROSS JOIN threshold
-    WHERE score < threshold AND labeler <> 'human'
+    SELECT label_id, feature_id, dictionary_id, "index", label, labeler, scorer, score, n, thresholds.value AS threshold
+    FROM current_labels JOIN newest USING (label_id) JOIN thresholds ON thresholds.name = 'label_score'
+    WHERE score < thresholds.value AND labeler <> 'human'
         AND (scorer <> 'rule' OR label_id NOT IN (SELECT label_id FROM judged))
         AND label_id NOT IN (SELECT label_id FROM label_reviews WHERE verdict = 'accept')
     ORDER BY dictionary_id, "index", scorer

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,8 @@ from orchestration.partitions import PARTITIONED_BY, Keys
 from orchestration.sources import SOURCES
 from sae.catalog import open_catalog
 from sae.config import load_workspace
+from sae.labels.ledger import Ledger
+from sae.labels.reviews import review_label
 
 CATALOG = {"catalog_candidate", "catalog"}
 SITE_TABLES = {f"cross_neighbors[{SITE}]", f"feature_matches[{SITE}]"}
@@ -58,6 +61,12 @@ def remove(pattern: str) -> Callable[[Path], None]:
     return change
 
 
+def rewrite_a_label(folder: Path) -> None:
+    with Ledger(folder / "state" / "ledger.sqlite") as ledger:
+        label_id = ledger.labels_named("", limit=1)["label_id"][0]
+        review_label(ledger, label_id, "rewrite", "ada", datetime.now(UTC), proposed="what ada says")
+
+
 CASES = {
     "nothing changed": Case(untouched, untouched, set()),
     "the config is written again": Case(
@@ -87,7 +96,13 @@ CASES = {
         both("labels", "label_scores", "feature_map") | CATALOG,
     ),
     "the scorers": Case(lambda config: config.update(scorers=["rule"]), untouched, both("label_scores") | CATALOG),
-    "thresholds that all pass": Case(lambda config: config["checks"].update(fvu=0.99), untouched, both("dictionary")),
+    "thresholds that all pass": Case(
+        lambda config: config["checks"].update(fvu=0.99), untouched, both("dictionary") | CATALOG
+    ),
+    "the threshold under which labels are marked": Case(
+        lambda config: config["checks"].update(label_score=0.9), untouched, both("dictionary") | CATALOG
+    ),
+    "a review": Case(untouched, rewrite_a_label, CATALOG),
     "a table's file is gone": Case(untouched, remove("store/tables/neighbors/*.parquet"), {"neighbors"}),
     "the published catalog is gone": Case(untouched, remove("store/catalog/catalog-*.duckdb"), CATALOG),
     "a file of the search index is gone": Case(untouched, remove("store/catalog/search-*/meta.json"), CATALOG),
@@ -143,6 +158,25 @@ def test_a_new_label_seed_trains_nothing_and_keeps_the_old_labels(place):
     assert seeds["seed"].to_list() == [0, 1]
     assert seeds["n"].n_unique() == 1
     assert current == [1]
+
+
+def test_a_persons_label_is_published_and_nothing_is_labelled_again(place, command):
+    with open_catalog(place.store) as catalog:
+        label_id, feature_id = catalog.sql("select label_id, feature_id from current_labels limit 1").row(0)
+    said = command("review", label_id[:10], "--rewrite", "what ada says", "--reviewer", "ada", "--note", "I looked")
+
+    outcome = run(place.config)
+
+    assert said.code == 0
+    assert f"current label of {feature_id}: what ada says" in said.out
+    assert [cell.asset for cell in outcome.made] == ["catalog_candidate", "catalog"]
+    with open_catalog(place.store) as catalog:
+        current = catalog.sql(
+            "select label, labeler, parent_label_id from current_labels where feature_id = ?", [feature_id]
+        )
+        reviewed = catalog.sql("select verdict, note from label_reviews").rows()
+    assert current.rows() == [("what ada says", "human", label_id)]
+    assert reviewed == [("rewrite", "I looked")]
 
 
 def test_a_lost_event_log_still_publishes_the_next_change(place):

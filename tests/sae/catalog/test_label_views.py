@@ -34,7 +34,7 @@ def published(tmp_path: Path):
         frames["label_scores"] = pl.concat(
             [frames["label_scores"], pl.DataFrame(more, frame_schema(TABLES["label_scores"]), orient="row")]
         )
-        publish(store, build_candidate(store, frames, small_parquet(store), {"label_score": "0.6"}))
+        publish(store, build_candidate(store, frames, small_parquet(store), {}))
         return open_catalog(store), frames
 
     return build
