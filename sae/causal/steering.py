@@ -16,7 +16,7 @@ from sae.dictionaries.dictionary import Dictionary
 from sae.errors import AtlasError
 from sae.models.encoding import Encoded
 from sae.models.hookpoints import hook_module, replaced_output
-from sae.models.subject import Subject, collate, logits
+from sae.models.subject import Subject, collate, extended, logits
 
 
 @dataclass(frozen=True)
@@ -114,18 +114,10 @@ def _generate(
         for _ in range(new_tokens):
             scores = logits(subject, inputs)[:, -1].float()
             first = scores if first is None else first
-            inputs = _extended(inputs, scores.argmax(dim=-1))
+            inputs = extended(inputs, scores.argmax(dim=-1))
     if first is None:
         raise AtlasError("A completion needs at least one new token.")
     return first, inputs["input_ids"][:, len(encoded) :]
-
-
-def _extended(inputs: dict[str, Tensor], ids: Tensor) -> dict[str, Tensor]:
-    mask = inputs["attention_mask"]
-    return inputs | {
-        "input_ids": torch.cat([inputs["input_ids"], ids[:, None]], dim=1),
-        "attention_mask": torch.cat([mask, mask.new_ones(len(ids), 1)], dim=1),
-    }
 
 
 def _centred(scores: Tensor, token_id: int) -> Tensor:

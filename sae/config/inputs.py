@@ -18,6 +18,8 @@ class ModelConfig(Section):
     """Arithmetic of the forward pass."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto` takes a GPU where there is one."""
+    attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
+    """Attention kernel; `auto` is transformers' choice. `flash_attention_2` needs its package and a GPU."""
     steps: int = Field(default=600, ge=1)
     """Training steps; only for `source: world`, whose model is trained here."""
 

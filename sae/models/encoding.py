@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Modality = Literal["text", "code", "image"]
 
@@ -39,6 +42,10 @@ class Codec(Protocol):
 
     def encode(self, text: str, image: np.ndarray | None = None, modality: Modality = "text") -> Encoded:
         """Encode one document of any length; the text marks a picture's place by `<image>`."""
+        ...
+
+    def picture_inputs(self, encoded: Sequence[Encoded], length: int) -> "dict[str, Tensor]":
+        """What the model reads beside the ids, [b, length] once padded, of documents with pictures."""
         ...
 
     def decode(self, token_ids: Sequence[int]) -> str:

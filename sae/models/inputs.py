@@ -86,14 +86,13 @@ def length_buckets(lengths: Iterable[int], batch_tokens: int) -> list[list[int]]
 
 
 def _before_picture(encoded: Encoded, start: int, stop: int) -> int:
-    if stop >= len(encoded) or encoded.modalities[stop] != "image" or encoded.modalities[stop - 1] != "image":
+    """`stop`, or the beginning of the picture that it would cut. Marks may stand among the patches (rows of tiles)."""
+    patches = [n for n, modality in enumerate(encoded.modalities) if modality == "image"]
+    if not patches or not patches[0] < stop <= patches[-1]:
         return stop
-    first = stop
-    while first > start and encoded.modalities[first - 1] == "image":
-        first -= 1
-    if first == start:
+    if patches[0] == start:
         raise AtlasError("A picture has more patches than a window has room for: take longer windows.")
-    return first
+    return patches[0]
 
 
 def _take(encoded: Encoded, index: np.ndarray) -> Encoded:

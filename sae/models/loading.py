@@ -14,10 +14,13 @@ from torch import nn
 from sae.config import ModelConfig
 from sae.errors import AtlasError
 from sae.identity import tensors_id
-from sae.models.sources import load_source
+from sae.models.encoding import Codec
+from sae.models.processors import patch_id, save_processor
+from sae.models.sources import LoadedSource, load_source
 from sae.models.structure import context_size, layer_count
 from sae.models.subject import Subject, count_parameters, freeze
 from sae.models.transformers_codec import TransformersCodec
+from sae.models.vision_codec import VisionCodec
 
 DESCRIPTION = "atlas.json"
 
@@ -38,7 +41,7 @@ def materialise_model(
         local = base / Path(config.source).expanduser()
         source = str(local) if local.exists() else config.source
         materialise_transformers(source, config.revision, config.dtype, folder)
-        return load_subject(folder, name, config.device)
+        return load_subject(folder, name, config.device, config.attention)
     from sae.world.loading import load_world_lm, save_world
     from sae.world.training import train_world_lm
 
@@ -58,16 +61,20 @@ def materialise_transformers(source: str, revision: str | None, dtype: str, fold
     loaded = load_source(source, revision, getattr(torch, dtype))
     folder.mkdir(parents=True, exist_ok=True)
     loaded.model.save_pretrained(folder)
-    loaded.tokenizer.save_pretrained(folder)
+    if loaded.processor is None:
+        loaded.tokenizer.save_pretrained(folder)
+    else:
+        save_processor(loaded.processor, folder)
     model_id = tensors_id(loaded.model.state_dict())
     _describe(folder, "transformers", source, loaded.revision, dtype, model_id)
     return model_id
 
 
-def load_subject(folder: Path, name: str, device: str = "auto") -> Subject:
+def load_subject(folder: Path, name: str, device: str = "auto", attention: str = "auto") -> Subject:
     """Open a model's folder; `device` is `cpu`, `cuda` or `auto` (a GPU where there is one).
 
-    Raises AtlasError where the folder is incomplete or its weights are not those it was written with.
+    `attention` names the kernel, as in the config; the demo world's model has one of its own. Raises AtlasError where
+    the folder is incomplete, its weights are not those it was written with, or the kernel is not to be had.
     """
     path = folder / DESCRIPTION
     if not path.is_file():
@@ -79,7 +86,7 @@ def load_subject(folder: Path, name: str, device: str = "auto") -> Subject:
 
         subject = load_world_lm(folder, name)
     else:
-        subject = _load_transformers(folder, name, described)
+        subject = _load_transformers(folder, name, described, attention)
     if subject.model_id != described["model_id"]:
         raise AtlasError(f"The weights in {folder} are damaged: their hash is not the recorded one. Delete the folder.")
     subject.module.to(_device(device))
@@ -91,13 +98,24 @@ def _describe(folder: Path, kind: str, source: str, revision: str | None, dtype:
     (folder / DESCRIPTION).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
 
 
-def _load_transformers(folder: Path, name: str, described: dict[str, Any]) -> Subject:
-    loaded = load_source(str(folder), None, getattr(torch, described["dtype"]))
+def _load_transformers(folder: Path, name: str, described: dict[str, Any], attention: str) -> Subject:
+    loaded = load_source(str(folder), None, getattr(torch, described["dtype"]), attention)
+    return transformers_subject(loaded, name, described["source"], described["revision"])
+
+
+def transformers_subject(loaded: LoadedSource, name: str, source: str, revision: str | None) -> Subject:
+    """A loaded transformers model as a subject of study."""
     model: Any = loaded.model
     config = model.config.get_text_config()
     # Nothing here generates through the cache, and each pass would fill one.
     config.use_cache = False
-    codec = TransformersCodec(loaded.tokenizer, config.vocab_size, context_size(model))
+    sizes = (config.vocab_size, context_size(model))
+    pictures = loaded.processor is not None
+    codec: Codec = (
+        VisionCodec(loaded.processor, *sizes, patch_id(model.config))
+        if pictures
+        else TransformersCodec(loaded.tokenizer, *sizes)
+    )
     module: nn.Module = freeze(model)
     return Subject(
         name=name,
@@ -108,9 +126,9 @@ def _load_transformers(folder: Path, name: str, described: dict[str, Any]) -> Su
         n_layers=layer_count(model) or 0,
         d_model=config.hidden_size,
         n_parameters=count_parameters(module),
-        modalities=("text", "code"),
-        source=described["source"],
-        revision=described["revision"],
+        modalities=("text", "code", "image") if pictures else ("text", "code"),
+        source=source,
+        revision=revision,
     )
 
 

@@ -9,6 +9,8 @@ ATTENTION, MLP = "attn", "mlp"
 
 _CONTEXT = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
 """What the configs of the families call the most positions that they read."""
+_TABLE = "embeddings.position_embeddings"
+"""Where BERT and its like keep their learnt positions."""
 
 
 def named_places(module: nn.Module) -> dict[str, str]:
@@ -79,8 +81,8 @@ def context_size(module: nn.Module) -> int:
     text = config.get_text_config()
     stated = next((getattr(text, name) for name in _CONTEXT if getattr(text, name, None)), sys.maxsize)
     # RoBERTa counts positions from its padding id on, and its table is that much longer than what it reads.
-    tables = [child for path, child in module.named_modules() if path.endswith("embeddings.position_embeddings")]
-    before = [table.padding_idx + 1 for table in tables if getattr(table, "padding_idx", None) is not None]
+    tables: list[Any] = [child for path, child in module.named_modules() if path.endswith(_TABLE)]
+    before: list[int] = [table.padding_idx + 1 for table in tables if getattr(table, "padding_idx", None) is not None]
     return stated - max(before, default=0)
 
 

@@ -57,9 +57,9 @@ def freeze(module: nn.Module) -> nn.Module:
 def collate(subject: Subject, encoded: Sequence[Encoded]) -> dict[str, Tensor]:
     """One batch from several documents, padded on the right, on the subject's device.
 
-    Returns `input_ids` int64 [b, t], `attention_mask` int64 [b, t] (1 = real) and, where there are pictures,
-    `images` float32 [n_images, 3, h, w] in 0..1, in the order of the documents.
-    Raises AtlasError on an empty batch, a document longer than the context, or pictures of different sizes.
+    Returns `input_ids` int64 [b, t], `attention_mask` int64 [b, t] (1 = real) and, where there are pictures, what the
+    model reads of them (`Codec.picture_inputs`), in the order of the documents.
+    Raises AtlasError on an empty batch, and on a document longer than the context.
     """
     if not encoded or not all(len(document) for document in encoded):
         raise AtlasError("A batch needs at least one document, and every document at least one token.")
@@ -72,10 +72,28 @@ def collate(subject: Subject, encoded: Sequence[Encoded]) -> dict[str, Tensor]:
         ids[row, : len(document)] = document.token_ids
         mask[row, : len(document)] = 1
     batch = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
-    images = [document.image for document in encoded if document.image is not None]
-    if images:
-        batch["images"] = _stack_images(images)
-    return {key: tensor.to(subject.device) for key, tensor in batch.items()}
+    if any(document.image is not None for document in encoded):
+        batch |= subject.codec.picture_inputs(encoded, length)
+    kind = next(subject.module.parameters()).dtype
+    return {
+        key: tensor.to(subject.device, kind if tensor.is_floating_point() else tensor.dtype)
+        for key, tensor in batch.items()
+    }
+
+
+def extended(inputs: dict[str, Tensor], ids: Tensor) -> dict[str, Tensor]:
+    """A collated batch with one more text token `ids` [b] at the end of each row."""
+    mask = inputs["attention_mask"]
+    longer = {
+        key: torch.cat([tensor, tensor.new_zeros(len(ids), 1)], dim=1)
+        for key, tensor in inputs.items()
+        if key.endswith("token_type_ids")
+    }
+    return inputs | {
+        "input_ids": torch.cat([inputs["input_ids"], ids[:, None]], dim=1),
+        "attention_mask": torch.cat([mask, mask.new_ones(len(ids), 1)], dim=1),
+        **longer,
+    }
 
 
 def logits(subject: Subject, inputs: dict[str, Tensor]) -> Tensor:
@@ -125,10 +143,3 @@ def _gain(norm: nn.Module, like: Tensor) -> Tensor:
     parameter = next(norm.parameters())
     with torch.no_grad():
         return norm(torch.ones(like.shape[1], dtype=parameter.dtype, device=parameter.device)).float()
-
-
-def _stack_images(images: list[np.ndarray]) -> Tensor:
-    shapes = {image.shape for image in images}
-    if len(shapes) > 1:
-        raise AtlasError(f"Pictures of one model must have one size, found {sorted(shapes)}.")
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255

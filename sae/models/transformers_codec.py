@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from sae.errors import AtlasError
 from sae.models.encoding import Encoded, Modality
@@ -30,13 +31,11 @@ class TransformersCodec:
         """
         if image is not None:
             raise AtlasError("This model reads no pictures: take the document's picture away.")
-        parts = self._tokenizer(text, return_offsets_mapping=True, truncation=False, verbose=False)
-        ids = np.array(parts["input_ids"], dtype=np.int64)
-        special = np.isin(ids, self._special)
-        spans = np.array(parts["offset_mapping"], dtype=np.int32).reshape(-1, 2)
-        spans[special] = 0
-        tokens = [self.token(token_id) for token_id in ids.tolist()]
-        return Encoded(ids, tokens, spans, special, [modality] * len(ids))
+        return self._tokenised(text, modality)
+
+    def picture_inputs(self, encoded: Sequence[Encoded], length: int) -> dict[str, Tensor]:
+        """Nothing: the model reads text alone."""
+        return {}
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """The text of some ids, control tokens included."""
@@ -61,6 +60,22 @@ class TransformersCodec:
             if ids and ids[0] != self._tokenizer.unk_token_id and self.token(ids[0]).strip():
                 return int(ids[0])
         raise AtlasError(f"The vocabulary has no token that begins {text!r}: write it another way.")
+
+    def _tokenised(self, text: str, modality: Modality, split_special_tokens: bool = False) -> Encoded:
+        """Encode a text; `split_special_tokens` reads control tokens' names in it as ordinary words."""
+        parts = self._tokenizer(
+            text,
+            return_offsets_mapping=True,
+            truncation=False,
+            verbose=False,
+            split_special_tokens=split_special_tokens,
+        )
+        ids = np.array(parts["input_ids"], dtype=np.int64)
+        special = np.isin(ids, self._special)
+        spans = np.array(parts["offset_mapping"], dtype=np.int32).reshape(-1, 2)
+        spans[special] = 0
+        tokens = [self.token(token_id) for token_id in ids.tolist()]
+        return Encoded(ids, tokens, spans, special, [modality] * len(ids))
 
     def _spell(self, token_id: int) -> str:
         piece = self._tokenizer.convert_ids_to_tokens(token_id) if token_id < len(self._tokenizer) else None

@@ -4,6 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from sae.corpora.documents import IMAGE_MARK
 from sae.errors import AtlasError
@@ -66,6 +68,11 @@ class WorldCodec:
             modalities=["image" if token == IMAGE_MARK else words for token in tokens],
             image=image,
         )
+
+    def picture_inputs(self, encoded: Sequence[Encoded], length: int) -> dict[str, Tensor]:
+        """`images` float32 [n, 3, 24, 24] in 0..1, in the order of the documents; nothing where none has a picture."""
+        images = [document.image for document in encoded if document.image is not None]
+        return {"images": torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255} if images else {}
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """The text of some ids, without padding and beginning marks; the patches of a picture are one `<image>`."""

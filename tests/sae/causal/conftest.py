@@ -32,6 +32,9 @@ class LetterCodec:
         special = np.arange(len(ids)) == 0
         return Encoded(ids, [WORDS[i] for i in ids], spans, special, [modality] * len(ids))
 
+    def picture_inputs(self, encoded: Sequence[Encoded], length: int) -> dict[str, Tensor]:
+        return {}
+
     def decode(self, token_ids: Sequence[int]) -> str:
         return " ".join(WORDS[i] for i in token_ids)
 

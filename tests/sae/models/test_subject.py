@@ -4,9 +4,9 @@ import torch
 from tiny_models import SENTENCES
 
 from sae.errors import AtlasError
-from sae.models.encoding import Encoded
 from sae.models.hookpoints import read_outputs
 from sae.models.subject import Subject, collate, final_norm, logits, unembedding
+from sae.world.codec import build_codec
 
 
 def test_collate_pads_right_with_a_mask(subject: Subject):
@@ -29,15 +29,15 @@ def test_padding_changes_no_logit(subject: Subject):
     torch.testing.assert_close(beside, alone, atol=1e-5, rtol=1e-4)
 
 
-def test_collate_orders_pictures_and_scales_them(llama: Subject):
-    def document(shade: int) -> Encoded:
-        image = np.full((2, 3, 3), shade, dtype=np.uint8)
-        return Encoded(np.array([1]), ["<image>"], np.zeros((1, 2), np.int32), np.array([False]), ["image"], image)
+def test_the_demo_worlds_pictures_keep_their_order_and_are_scaled():
+    codec = build_codec()
+    documents = [codec.encode("<image>", np.full((24, 24, 3), shade, dtype=np.uint8)) for shade in (255, 0)]
 
-    batch = collate(llama, [document(255), llama.codec.encode("add"), document(0)])
+    images = codec.picture_inputs([documents[0], codec.encode("Fact"), documents[1]], 8)["images"]
 
-    assert batch["images"].shape == (2, 3, 2, 3)
-    assert batch["images"].mean(dim=(1, 2, 3)).tolist() == [1.0, 0.0]
+    assert images.shape == (2, 3, 24, 24)
+    assert images.mean(dim=(1, 2, 3)).tolist() == [1.0, 0.0]
+    assert codec.picture_inputs([codec.encode("Fact")], 8) == {}
 
 
 def test_collate_refuses_empty_and_too_long(llama: Subject):
