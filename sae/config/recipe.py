@@ -10,24 +10,32 @@ from sae.config.section import Section
 class RecipeConfig(Section):
     """How a dictionary is trained. A recipe and a site make one dictionary."""
 
-    architecture: Literal["standard", "topk", "matryoshka"]
+    architecture: Literal["standard", "l1", "gated", "topk", "batchtopk", "jumprelu", "matryoshka"]
     """The class in `sae/dictionaries/` that is trained."""
     expansion: float | None = Field(default=None, gt=0)
     """Latents per input dimension; or give `latents`. Not for `matryoshka`, whose `groups` say it."""
     latents: int | None = Field(default=None, ge=2)
     """Number of latents."""
     k: int | tuple[int, ...] | None = None
-    """Active latents a token (`topk`), or of each group on average (`matryoshka`)."""
+    """Active latents a token (`topk`), on average (`batchtopk`), on average of each group, or of all (`matryoshka`)."""
     groups: tuple[int, ...] = ()
     """Latents of each nested group (`matryoshka`)."""
     prefix_weights: tuple[float, ...] = ()
     """Weight of each prefix's reconstruction loss (`matryoshka`); 1 for all by default."""
     overlap_penalty: float = Field(default=0.0, ge=0)
-    """Weight of sum relu(cos - 0.1)^2 / n over pairs of decoder rows."""
+    """Weight of sum relu(cos - 0.1)^2 / n over pairs of decoder rows (`matryoshka`)."""
     l1: float = Field(default=5.0, ge=0)
-    """Weight of the sparsity term (`standard`)."""
+    """Weight of the codes' sum (`standard`, `l1`, `gated`), beside a squared error summed over dimensions."""
+    l0: float = Field(default=1.0, ge=0)
+    """Weight of the number of active latents (`jumprelu`), beside a squared error summed over dimensions."""
+    bandwidth: float = Field(default=0.05, gt=0)
+    """Width of the window around a threshold in which it gets a gradient (`jumprelu`), in normalised units."""
+    sparsity_warmup: float = Field(default=0.05, ge=0, le=1)
+    """Share of the steps over which the weight `l1` or `l0` rises."""
     auxk: float = Field(default=1 / 32, ge=0)
-    """Weight of the auxiliary loss that revives dead latents (`topk`)."""
+    """Weight of the auxiliary loss that revives dead latents (`topk`, `batchtopk`)."""
+    auxk_k: int | None = Field(default=None, ge=1)
+    """Dead latents that each token's auxiliary loss uses; half the input's dimensions by default."""
     dead_after: int = Field(default=100_000, ge=1)
     """Tokens of silence after which a latent counts as dead in training."""
     tokens: int = Field(default=1_000_000, ge=1)
@@ -40,14 +48,19 @@ class RecipeConfig(Section):
     """Share of the steps over which the rate rises."""
     decay: float = Field(default=0.2, ge=0, le=1)
     """Share of the steps, the last ones, over which the rate falls to zero."""
+    clip_norm: float | None = Field(default=1.0, gt=0)
+    """Norm down to which larger gradients are scaled, all parameters together; null for no clipping."""
     bias_init: Literal["mean", "geometric_median"] = "mean"
     """Where the decoder's bias starts: the mean of the activations, or the geometric median of the first batch."""
     encoder_norm: float = Field(default=1.0, gt=0)
-    """Norm at which encoder rows start, along the decoder's (`topk`, `matryoshka`)."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic that chooses the k latents (`topk`); their values and all gradients are float32."""
+    """Norm at which encoder rows start, along the decoder's (all but `standard`, which starts both at 0.1)."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the product that finds the active latents; their values and gradients are float32. `auto` is
+    bfloat16 where the processor multiplies it natively and the product is large enough to gain by it."""
     seed: int | None = None
     """Seed of this recipe; the config's seed by default."""
+    checkpoint_every: float = Field(default=60.0, gt=0)
+    """Seconds of training between two checkpoints; decides nothing of the result."""
     retrain: Literal["on_change"] = "on_change"
     """When new activations make a new dictionary."""
     sites: tuple[str, ...] = ()
@@ -58,8 +71,9 @@ class RecipeConfig(Section):
         if self.architecture == "matryoshka":
             if self.expansion is not None or self.latents is not None:
                 raise ValueError("matryoshka counts its latents in `groups`: leave out `expansion` and `latents`")
-            if not self.groups or not isinstance(self.k, tuple) or len(self.k) != len(self.groups):
-                raise ValueError("matryoshka needs `groups` and a list `k` of the same length")
+            per_group = isinstance(self.k, tuple) and len(self.k) == len(self.groups)
+            if not self.groups or not (per_group or isinstance(self.k, int)):
+                raise ValueError("matryoshka needs `groups` and `k`: a list of the same length, or one number for all")
             if self.prefix_weights and len(self.prefix_weights) != len(self.groups):
                 raise ValueError("`prefix_weights` must have one number for each group")
         else:
@@ -67,8 +81,8 @@ class RecipeConfig(Section):
                 raise ValueError("`groups` and `prefix_weights` belong to matryoshka only")
             if (self.expansion is None) == (self.latents is None):
                 raise ValueError("give either `expansion` or `latents`")
-            if self.architecture == "topk" and not isinstance(self.k, int):
-                raise ValueError("topk needs a whole number `k`")
+            if self.architecture in ("topk", "batchtopk") and not isinstance(self.k, int):
+                raise ValueError(f"{self.architecture} needs a whole number `k`")
         return self
 
     def d_sae(self, d_in: int) -> int:

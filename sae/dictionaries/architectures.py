@@ -4,32 +4,64 @@ import torch
 from torch import Tensor
 
 from sae.config import RecipeConfig
+from sae.dictionaries.gated import GatedSAE
+from sae.dictionaries.jumprelu import JumpReLUSAE
 from sae.dictionaries.matryoshka import MatryoshkaSAE
-from sae.dictionaries.standard import StandardSAE
-from sae.dictionaries.topk import TopKSAE
+from sae.dictionaries.standard import L1SAE, StandardSAE
+from sae.dictionaries.step import Architecture
+from sae.dictionaries.topk import BatchTopKSAE, TopKSAE
 from sae.errors import AtlasError
 
-TrainableSAE = StandardSAE | TopKSAE | MatryoshkaSAE
+_GAINFUL_PRODUCTS = 10**9
+"""Multiplications of a step's encoder from which a shorter number format is worth its conversions."""
 
 
-def build_trainable(recipe: RecipeConfig, directions: Tensor, centre: Tensor) -> TrainableSAE:
-    """The recipe's architecture before its first step.
+def build_trainable(
+    recipe: RecipeConfig, directions: Tensor, centre: Tensor, device: torch.device | str = "cpu"
+) -> Architecture:
+    """The recipe's architecture before its first step, on the device.
 
     `directions` [d_sae, d] are unit rows: decoder and encoder start along them; `centre` [d] is the start of b_dec.
     Raises AtlasError where the recipe asks for more active latents than there are.
     """
+    d_sae, d = directions.shape
+    kinds = recipe.k if isinstance(recipe.k, tuple) else (recipe.k or 0,)
+    sizes = recipe.groups if isinstance(recipe.k, tuple) else (d_sae,)
+    for k, size in zip(kinds, sizes, strict=True):
+        if k > size and recipe.architecture in ("topk", "batchtopk", "matryoshka"):
+            raise AtlasError(f"k is {k}, but there are {size} latents to choose from. Lower `k`.")
+    dtype = working_dtype(recipe.precision, recipe.batch * d_sae * d, torch.device(device))
+    start, warmup, norm = (directions, centre), recipe.sparsity_warmup, recipe.encoder_norm
     match recipe.architecture:
         case "standard":
-            return StandardSAE(directions, centre, recipe.l1)
-        case "topk":
+            sae = StandardSAE(*start, recipe.l1, warmup, dtype)
+        case "l1":
+            sae = L1SAE(*start, recipe.l1, warmup, norm, dtype)
+        case "gated":
+            sae = GatedSAE(*start, recipe.l1, warmup, norm, dtype)
+        case "jumprelu":
+            sae = JumpReLUSAE(*start, recipe.l0, recipe.bandwidth, warmup, norm, dtype)
+        case "topk" | "batchtopk":
             assert isinstance(recipe.k, int)
-            if recipe.k > len(directions):
-                raise AtlasError(f"k is {recipe.k}, but the dictionary has {len(directions)} latents. Lower `k`.")
-            precision = torch.bfloat16 if recipe.precision == "bfloat16" else torch.float32
-            return TopKSAE(directions, centre, recipe.k, recipe.auxk, recipe.encoder_norm, precision)
+            kind = TopKSAE if recipe.architecture == "topk" else BatchTopKSAE
+            sae = kind(*start, recipe.k, recipe.auxk, recipe.auxk_k or max(1, d // 2), norm, dtype)
         case "matryoshka":
-            assert isinstance(recipe.k, tuple)
+            assert recipe.k is not None
             weights = recipe.prefix_weights or (1.0,) * len(recipe.groups)
-            return MatryoshkaSAE(
-                directions, centre, recipe.groups, recipe.k, weights, recipe.overlap_penalty, recipe.encoder_norm
-            )
+            sae = MatryoshkaSAE(*start, recipe.groups, recipe.k, weights, recipe.overlap_penalty, norm, dtype)
+    return sae.to(device)
+
+
+def working_dtype(precision: str, products: int, device: torch.device) -> torch.dtype:
+    """What a recipe's `precision` means for a step whose encoder multiplies `products` times.
+
+    `auto` is bfloat16 where the device multiplies it natively and the product is large enough to gain by it.
+    """
+    if precision != "auto":
+        return torch.bfloat16 if precision == "bfloat16" else torch.float32
+    if products < _GAINFUL_PRODUCTS:
+        return torch.float32
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    able = torch.cpu.get_capabilities()
+    return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16") else torch.float32

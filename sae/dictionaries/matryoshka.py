@@ -1,27 +1,29 @@
 """The Matryoshka sparse autoencoder: nested groups of latents, each prefix of which reconstructs on its own."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from sae.dictionaries.choice import batch_topk
 from sae.dictionaries.dictionary import Dictionary
-from sae.dictionaries.losses import overlap, squared_error
-from sae.dictionaries.sparse import Support, sparse_decode, sparse_encode
-from sae.dictionaries.step import Step
+from sae.dictionaries.gradients import AddedRows, EntryGradients, RowGradients
+from sae.dictionaries.losses import overlap
+from sae.dictionaries.sparse import Prefixes, encode_at, reconstruct
+from sae.dictionaries.step import Architecture, Step, any_of
+from sae.dictionaries.thresholds import follow
 
-_THRESHOLD_MEMORY = 0.99
 
-
-class MatryoshkaSAE(nn.Module):
+class MatryoshkaSAE(Architecture):
     """L = Σ_p w_p E‖x − b_dec − Σ_{g ≤ p} Σ_{i in g} f_i W_dec,i‖² + β Σ_{i≠j} relu(cos(W_i, W_j) − 0.1)² / n.
 
     Bussmann et al. 2025, "Learning multi-level features with Matryoshka sparse autoencoders": each prefix of the
-    dictionary must reconstruct, so that early groups hold the general features that later ones would absorb. Here each
-    group has its own BatchTopK (Bussmann et al. 2024): of a batch of n tokens a group keeps its n·k strongest codes.
-    The overlap penalty keeps decoder rows apart.
+    dictionary must reconstruct, so that early groups hold the general features that later ones would absorb. f is a
+    BatchTopK (Bussmann et al. 2024): with one `k`, as in the paper, over all groups together; with one for each group,
+    within each. The overlap penalty keeps decoder rows apart.
 
-    Token by token there is no batch to rank: the inference form is a JumpReLU whose threshold is, for each group, the
+    Token by token there is no batch to rank: the inference form is a JumpReLU whose threshold is, for each choice, the
     running mean of the least code that it kept.
     """
 
@@ -33,70 +35,66 @@ class MatryoshkaSAE(nn.Module):
         directions: Tensor,
         centre: Tensor,
         groups: Sequence[int],
-        k: Sequence[int],
+        k: int | Sequence[int],
         weights: Sequence[float],
         overlap_penalty: float,
         encoder_norm: float,
+        dtype: torch.dtype,
     ):
         super().__init__()
-        self.decoder = nn.Parameter(directions.clone())
-        self.encoder = nn.Parameter(encoder_norm * directions)
-        self.b_enc = nn.Parameter(directions.new_zeros(len(directions)))
-        self.b_dec = nn.Parameter(centre.clone())
-        self.register_buffer("thresholds", directions.new_zeros(len(groups)))
-        stops = torch.tensor(groups).cumsum(0).tolist()
-        self._groups = [slice(stop - size, stop) for stop, size in zip(stops, groups, strict=True)]
-        self._k = tuple(k)
-        self._weights = tuple(weights)
+        self._trained(
+            decoder=directions,
+            encoder=encoder_norm * directions,
+            b_enc=directions.new_zeros(len(directions)),
+            b_dec=centre,
+        )
+        self._k, self._ranked = ((k,), (len(directions),)) if isinstance(k, int) else (tuple(k), tuple(groups))
+        self.register_buffer("thresholds", directions.new_zeros(len(self._ranked)))
+        self._prefixes = Prefixes(tuple(accumulate(groups)), tuple(weights))
         self._overlap_penalty = overlap_penalty
+        self._dtype = dtype
 
     def step(self, x: Tensor, dead: Tensor, progress: float) -> Step:
-        """Loss of a batch x [n, d]; neither `dead` nor `progress` has a part in it."""
+        """Loss and gradients of a batch x [n, d]; neither `dead` nor `progress` has a part in it."""
         del dead, progress
+        n, d_sae = len(x), len(self.decoder)
         centred = x - self.b_dec
-        with torch.no_grad():
-            codes = torch.addmm(self.b_enc, centred, self.encoder.T).relu()
-        reconstruction = self.b_dec.expand_as(x)
-        loss = x.new_zeros(())
-        n_active = x.new_zeros(())
-        fired = []
-        for number, (group, k, weight) in enumerate(zip(self._groups, self._k, self._weights, strict=True)):
-            active = batch_topk(codes[:, group], k)
-            support = Support.from_mask(active)
-            values = sparse_encode(centred, self.encoder[group], self.b_enc[group], support).relu()
-            reconstruction = reconstruction + sparse_decode(values, self.decoder[group], support)
-            loss = loss + weight * squared_error(x, reconstruction)
-            self._remember_threshold(number, values.detach())
-            fired.append(active.any(dim=0))
-            n_active += len(values)
+        support = batch_topk(centred, self.encoder, self.b_enc, self._ranked, self._k, self._dtype)
+        codes = encode_at(centred, self.encoder, self.b_enc, support).relu_()
+        active = codes > 0
+        stop = 0
+        for number, size in enumerate(self._ranked):
+            here = (support.features >= stop) & (support.features < stop + size)
+            follow(self.thresholds, number, codes[here])
+            stop += size
+        made = reconstruct(codes, self.decoder, support, centred, self._prefixes)
+        loss = (made.squared @ x.new_tensor(self._prefixes.weights)) / n
+        towards = made.towards.mul_(2 / n)
+        slopes = made.slopes.mul_(2 / n) * active
+        b_enc = torch.zeros_like(self.b_enc).index_add_(0, support.features, slopes)
+        added = None
         if self._overlap_penalty:
-            loss = loss + self._overlap_penalty * overlap(self.decoder)
-        return Step(loss, reconstruction.detach(), torch.cat(fired), n_active / len(x))
-
-    def _remember_threshold(self, group: int, kept: Tensor) -> None:
-        if not len(kept):
-            return
-        before = self.thresholds[group]
-        memory = torch.where(before == 0, 0.0, _THRESHOLD_MEMORY)
-        self.thresholds[group] = memory * before + (1 - memory) * kept.min()
+            apart, penalty = torch.func.grad_and_value(overlap)(self.decoder)
+            loss = loss + self._overlap_penalty * penalty
+            every = torch.arange(d_sae, device=x.device)
+            added = AddedRows(every, self._overlap_penalty * apart, torch.zeros_like(apart))
+        return Step(
+            loss=loss,
+            squared_error=made.squared[-1],
+            fired=any_of(support.features[active], d_sae),
+            l0=active.sum() / n,
+            rows=RowGradients(EntryGradients(support, codes, slopes, towards, centred, self._prefixes), added),
+            others={"b_enc": b_enc, "b_dec": towards[0].sum(dim=0) - b_enc @ self.encoder},
+        )
 
     def dictionary(self) -> Dictionary:
         """The inference form, over normalised activations."""
-        sizes = torch.tensor([group.stop - group.start for group in self._groups], device=self.thresholds.device)
+        sizes = torch.tensor(self._ranked, device=self.thresholds.device)
         return Dictionary(
-            W_enc=self.encoder.detach().T,
-            b_enc=self.b_enc.detach(),
-            W_dec=self.decoder.detach(),
-            b_dec=self.b_dec.detach(),
+            W_enc=self.encoder.T,
+            b_enc=self.b_enc,
+            W_dec=self.decoder,
+            b_dec=self.b_dec,
             form="jumprelu",
             threshold=self.thresholds.repeat_interleave(sizes),
         )
-
-
-def batch_topk(codes: Tensor, k: int) -> Tensor:
-    """bool [n, d_sae]: the n·k largest of the batch's codes [n, d_sae], without those that are 0."""
-    n_kept = min(k * len(codes), codes.numel())
-    chosen = codes.flatten().topk(n_kept, sorted=False).indices
-    active = torch.zeros(codes.numel(), dtype=torch.bool, device=codes.device)
-    active[chosen] = True
-    return active.view_as(codes) & (codes > 0)

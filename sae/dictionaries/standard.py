@@ -1,21 +1,20 @@
-"""The standard sparse autoencoder, with Scaling Monosemanticity's loss."""
+"""The ReLU sparse autoencoders with an L1 penalty: Scaling Monosemanticity's, and that of unit decoder rows."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sae.dictionaries.dictionary import Dictionary
-from sae.dictionaries.losses import sparsity, squared_error
-from sae.dictionaries.step import Step
+from sae.dictionaries.latents import open_latents
+from sae.dictionaries.step import Architecture, Step, ramp
 
 _START_NORM = 0.1
-_RAMP = 0.05
 
 
-class StandardSAE(nn.Module):
+class StandardSAE(Architecture):
     """f = ReLU(W_enc x + b_enc), x̂ = b_dec + Σ f_i W_dec,i; L = E[‖x − x̂‖² + λ Σ f_i‖W_dec,i‖₂].
 
     Templeton et al. 2024, "Scaling Monosemanticity", "Sparse autoencoders"; the recipe is the April 2024 update's:
-    decoder rows start at norm 0.1, the encoder as their transpose, and λ rises over the first 5% of the steps.
+    decoder rows start at norm 0.1, the encoder as their transpose, and λ rises over the first steps.
     Rows have no fixed norm: the loss weighs codes by it. Where the update starts biases at 0, b_dec starts at the
     centre of the data and b_enc takes the same centre off the pre-activations: short runs would spend themselves on
     learning the mean.
@@ -23,31 +22,90 @@ class StandardSAE(nn.Module):
 
     unit_rows = False
 
-    def __init__(self, directions: Tensor, centre: Tensor, l1: float):
+    def __init__(self, directions: Tensor, centre: Tensor, l1: float, warmup: float, dtype: torch.dtype):
         super().__init__()
-        self.decoder = nn.Parameter(_START_NORM * directions)
-        self.encoder = nn.Parameter(_START_NORM * directions)
-        self.b_enc = nn.Parameter(-_START_NORM * directions @ centre)
-        self.b_dec = nn.Parameter(centre.clone())
+        start = _START_NORM * directions
+        self._trained(decoder=start, encoder=start, b_enc=-start @ centre, b_dec=centre)
         self._l1 = l1
+        self._warmup = warmup
+        self._dtype = dtype
 
     def step(self, x: Tensor, dead: Tensor, progress: float) -> Step:
-        """Loss of a batch x [n, d]; `dead` bool [d_sae] has no part in it; `progress` from 0 to 1 over the training."""
+        """Loss and gradients of a batch x [n, d]; `dead` has no part in it."""
         del dead
-        codes = torch.addmm(self.b_enc, x, self.encoder.T).relu()
-        reconstruction = torch.addmm(self.b_dec, codes, self.decoder)
-        weight = self._l1 * min(1.0, progress / _RAMP)
-        loss = squared_error(x, reconstruction) + weight * sparsity(codes, self.decoder)
-        active = codes.detach() > 0
-        return Step(loss, reconstruction.detach(), active.any(dim=0), active.sum() / len(x))
+        n = len(x)
+        weight = self._l1 * ramp(progress, self._warmup)
+        latents = open_latents(x, self.encoder, self.b_enc, self._dtype)
+        codes = (latents.products + latents.at(self.b_enc)).relu_()
+        active = codes > 0
+        made = latents.reconstruct(codes, self.decoder, x - self.b_dec)
+        norm = self.decoder.norm(dim=1)
+        mass = latents.sums(codes)
+        slopes = (made.slopes * 2 + weight * latents.at(norm)) / n * active
+        towards = made.towards[0] * (2 / n)
+        along = weight / n * mass / norm.clamp_min(torch.finfo(norm.dtype).tiny)
+        return Step(
+            loss=(made.squared[0] + weight * mass @ norm) / n,
+            squared_error=made.squared[0],
+            fired=latents.fired(active),
+            l0=active.sum() / n,
+            rows=latents.rows(codes, slopes, towards, along),
+            others={"b_enc": latents.sums(slopes), "b_dec": towards.sum(dim=0)},
+        )
 
     def dictionary(self) -> Dictionary:
         """The inference form, over normalised activations."""
         return Dictionary(
-            W_enc=self.encoder.detach().T,
-            b_enc=self.b_enc.detach(),
-            W_dec=self.decoder.detach(),
-            b_dec=self.b_dec.detach(),
+            W_enc=self.encoder.T,
+            b_enc=self.b_enc,
+            W_dec=self.decoder,
+            b_dec=self.b_dec,
             form="standard",
             apply_b_dec_to_input=False,
         )
+
+
+class L1SAE(Architecture):
+    """f = ReLU(W_enc(x − b_dec) + b_enc), x̂ = b_dec + Σ f_i W_dec,i, ‖W_dec,i‖ = 1; L = E[‖x − x̂‖² + λ Σ f_i].
+
+    Bricken et al. 2023, "Towards Monosemanticity", "Sparse Autoencoder Setup": unit rows take from the model the way
+    out of small codes with long rows. λ rises over the first steps; no neuron is resampled.
+    """
+
+    unit_rows = True
+
+    def __init__(
+        self, directions: Tensor, centre: Tensor, l1: float, warmup: float, encoder_norm: float, dtype: torch.dtype
+    ):
+        super().__init__()
+        b_enc = directions.new_zeros(len(directions))
+        self._trained(decoder=directions, encoder=encoder_norm * directions, b_enc=b_enc, b_dec=centre)
+        self._l1 = l1
+        self._warmup = warmup
+        self._dtype = dtype
+
+    def step(self, x: Tensor, dead: Tensor, progress: float) -> Step:
+        """Loss and gradients of a batch x [n, d]; `dead` has no part in it."""
+        del dead
+        n = len(x)
+        weight = self._l1 * ramp(progress, self._warmup)
+        centred = x - self.b_dec
+        latents = open_latents(centred, self.encoder, self.b_enc, self._dtype)
+        codes = (latents.products + latents.at(self.b_enc)).relu_()
+        active = codes > 0
+        made = latents.reconstruct(codes, self.decoder, centred)
+        slopes = (made.slopes * 2 + weight) / n * active
+        towards = made.towards[0] * (2 / n)
+        b_enc = latents.sums(slopes)
+        return Step(
+            loss=(made.squared[0] + weight * codes.sum()) / n,
+            squared_error=made.squared[0],
+            fired=latents.fired(active),
+            l0=active.sum() / n,
+            rows=latents.rows(codes, slopes, towards),
+            others={"b_enc": b_enc, "b_dec": towards.sum(dim=0) - b_enc @ self.encoder},
+        )
+
+    def dictionary(self) -> Dictionary:
+        """The inference form, over normalised activations."""
+        return Dictionary(W_enc=self.encoder.T, b_enc=self.b_enc, W_dec=self.decoder, b_dec=self.b_dec, form="standard")

@@ -2,13 +2,19 @@
 
 An architecture is a module over normalised activations with `step`, `dictionary` and `unit_rows`, whether its method
 holds decoder rows at norm 1. Both weights are kept as one row a latent, encoder and decoder [d_sae, d], so that sparse
-products read whole rows.
+products read whole rows. Gradients are written out by hand, since they are products with sparse codes, and tested
+against automatic differentiation of the dense formulas.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+
+from sae.dictionaries.dictionary import Dictionary
+from sae.dictionaries.gradients import RowGradients
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,26 +22,49 @@ class Step:
     """What an architecture makes of one batch [n, d]."""
 
     loss: Tensor
-    """Scalar, differentiable."""
-    reconstruction: Tensor
-    """[n, d], detached."""
+    """Scalar."""
+    squared_error: Tensor
+    """Scalar: Σ‖x − x̂‖² over the batch."""
     fired: Tensor
     """bool [d_sae]: latents active on at least one token."""
     l0: Tensor
     """Scalar: active latents a token."""
+    rows: RowGradients
+    """Gradients of decoder and encoder."""
+    others: dict[str, Tensor]
+    """Gradients of all other parameters, by name."""
 
 
-def remove_parallel_gradient(decoder: nn.Parameter) -> None:
-    """Take out of each row's gradient what points along the row (Towards Monosemanticity, "Sparse Autoencoder Setup").
+class Architecture(nn.Module, ABC):
+    """A sparse autoencoder in training. Its parameters need no autograd: `step` gives their gradients."""
 
-    It would only change the norm, which is put back to 1 after the step, but Adam's moments would remember it.
-    """
-    assert decoder.grad is not None
-    along = (decoder.grad * decoder.detach()).sum(dim=1, keepdim=True)
-    decoder.grad.addcmul_(along, decoder.detach(), value=-1)
+    unit_rows: ClassVar[bool]
+    """Whether decoder rows keep norm 1."""
+    decoder: Tensor
+    encoder: Tensor
+    b_enc: Tensor
+    b_dec: Tensor
+
+    def _trained(self, **tensors: Tensor) -> None:
+        for name, tensor in tensors.items():
+            self.register_parameter(name, nn.Parameter(tensor.detach().clone().contiguous(), requires_grad=False))
+
+    @abstractmethod
+    def step(self, x: Tensor, dead: Tensor, progress: float) -> Step:
+        """Loss and gradients of a batch x [n, d]: `dead` bool [d_sae], `progress` from 0 to 1 over the training."""
+
+    @abstractmethod
+    def dictionary(self) -> Dictionary:
+        """The inference form, over normalised activations."""
 
 
-@torch.no_grad()
-def normalise_rows(decoder: nn.Parameter) -> None:
-    """Put every row back to norm 1."""
-    decoder.div_(decoder.norm(dim=1, keepdim=True).clamp_min(torch.finfo(decoder.dtype).tiny))
+def ramp(progress: float, warmup: float) -> float:
+    """Factor on a sparsity term that rises to 1 over the first `warmup` of the training."""
+    return min(1.0, progress / warmup) if warmup else 1.0
+
+
+def any_of(support_features: Tensor, d_sae: int) -> Tensor:
+    """bool [d_sae]: the latents that occur."""
+    fired = torch.zeros(d_sae, dtype=torch.bool, device=support_features.device)
+    fired[support_features] = True
+    return fired

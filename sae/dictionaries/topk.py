@@ -1,77 +1,147 @@
-"""The TopK sparse autoencoder with an auxiliary loss for dead latents."""
+"""The TopK and BatchTopK sparse autoencoders with an auxiliary loss for dead latents."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from sae.dictionaries.auxk import auxiliary
+from sae.dictionaries.choice import batch_topk, topk
 from sae.dictionaries.dictionary import Dictionary
-from sae.dictionaries.losses import normalised_error, total_variance
-from sae.dictionaries.sparse import Support, sparse_decode, sparse_encode
-from sae.dictionaries.step import Step
+from sae.dictionaries.gradients import EntryGradients, RowGradients
+from sae.dictionaries.losses import total_variance
+from sae.dictionaries.sparse import Prefixes, encode_at, reconstruct
+from sae.dictionaries.step import Architecture, Step, any_of
+from sae.dictionaries.support import Support
+from sae.dictionaries.thresholds import follow
 
 
-class TopKSAE(nn.Module):
+class TopKSAE(Architecture):
     """z = W_enc(x − b_dec) + b_enc, f = ReLU(TopK(z)), x̂ = b_dec + Σ f_i W_dec,i; L = ‖x − x̂‖² + α‖e − ê‖².
 
-    Gao et al. 2024, "Scaling and evaluating sparse autoencoders", §2.3 and appendix A.2 (AuxK): e = x − x̂ is
-    reconstructed as ê by the d/2 strongest among the dead latents, which gives them a gradient. Both terms are divided
-    by the batch's variance; the second fades where fewer than d/2 latents are dead, as in EleutherAI's sparsify.
-    Only the product that finds the k latents is dense; their values, the decoder and all gradients are sparse.
+    Gao et al. 2024, "Scaling and evaluating sparse autoencoders", §2.3 and appendix A.2 (AuxK, in `auxk`). Both terms
+    are divided by the batch's variance. Only the product that finds the k latents is dense; their values, the decoder
+    and all gradients are sparse.
     """
 
     unit_rows = True
 
     def __init__(
-        self, directions: Tensor, centre: Tensor, k: int, auxk: float, encoder_norm: float, precision: torch.dtype
+        self,
+        directions: Tensor,
+        centre: Tensor,
+        k: int,
+        auxk: float,
+        auxk_k: int,
+        encoder_norm: float,
+        dtype: torch.dtype,
     ):
         super().__init__()
-        self.decoder = nn.Parameter(directions.clone())
-        self.encoder = nn.Parameter(encoder_norm * directions)
-        self.b_enc = nn.Parameter(directions.new_zeros(len(directions)))
-        self.b_dec = nn.Parameter(centre.clone())
+        self._trained(
+            decoder=directions,
+            encoder=encoder_norm * directions,
+            b_enc=directions.new_zeros(len(directions)),
+            b_dec=centre,
+        )
         self._k = k
         self._auxk = auxk
-        self._precision = precision
+        self._auxk_k = auxk_k
+        self._dtype = dtype
+
+    def _choose(self, centred: Tensor) -> Support:
+        return topk(centred, self.encoder, self.b_enc, self._k, self._dtype)
+
+    def _remember(self, codes: Tensor) -> None:
+        """What later batches, or the inference form, need of these codes [m]: nothing."""
 
     def step(self, x: Tensor, dead: Tensor, progress: float) -> Step:
-        """Loss of a batch x [n, d] with `dead` bool [d_sae]; `progress` has no part in it."""
+        """Loss and gradients of a batch x [n, d]; `progress` has no part in it."""
         del progress
         d_sae = len(self.decoder)
         centred = x - self.b_dec
-        with torch.no_grad():
-            scores = _scores(centred, self.encoder, self.b_enc, self._precision)
-            support = Support.from_rows(scores.topk(self._k, dim=1, sorted=False).indices, d_sae)
-        values = sparse_encode(centred, self.encoder, self.b_enc, support).relu()
-        reconstruction = sparse_decode(values, self.decoder, support) + self.b_dec
-        loss = normalised_error(x, reconstruction)
-        if self._auxk and (n_dead := int(dead.sum())):
-            error = (x - reconstruction).detach()
-            loss = loss + self._auxk * self._auxiliary_loss(centred, error, dead, n_dead) / total_variance(x)
-        active = values.detach() > 0
-        fired = torch.zeros(d_sae, dtype=torch.bool, device=x.device)
-        fired[support.features[active]] = True
-        return Step(loss, reconstruction.detach(), fired, active.sum() / len(x))
-
-    def _auxiliary_loss(self, centred: Tensor, error: Tensor, dead: Tensor, n_dead: int) -> Tensor:
-        wanted = centred.shape[1] // 2
-        k = min(wanted, n_dead)
-        latents = dead.nonzero(as_tuple=True)[0]
-        z = torch.addmm(self.b_enc[latents], centred.detach(), self.encoder[latents].T)
-        values, chosen = z.topk(k, dim=1, sorted=False)
-        codes = torch.zeros_like(z).scatter(1, chosen, values.relu())
-        return k / wanted * (error - codes @ self.decoder[latents]).square().sum()
+        variance = float(total_variance(x)) if x.device.type == "cpu" else total_variance(x)
+        support = self._choose(centred)
+        codes = encode_at(centred, self.encoder, self.b_enc, support).relu_()
+        active = codes > 0
+        self._remember(codes)
+        prefixes = Prefixes((d_sae,), (1.0,))
+        made = reconstruct(codes, self.decoder, support, centred, prefixes)
+        loss = made.squared[0] / variance
+        towards = made.towards * (2 / variance)
+        slopes = made.slopes * (2 / variance) * active
+        b_enc = torch.zeros_like(self.b_enc).index_add_(0, support.features, slopes)
+        b_dec = towards[0].sum(dim=0) - b_enc @ self.encoder
+        added = None
+        if self._auxk and len(latents := dead.nonzero(as_tuple=True)[0]):
+            aux = auxiliary(
+                centred,
+                -made.towards[0],
+                latents,
+                self.encoder,
+                self.b_enc,
+                self.decoder,
+                self._auxk_k,
+                float(self._auxk / variance),
+                self._dtype,
+            )
+            loss = loss + aux.loss
+            b_enc.index_add_(0, latents, aux.b_enc)
+            added = aux.rows
+        return Step(
+            loss=loss,
+            squared_error=made.squared[0],
+            fired=any_of(support.features[active], d_sae),
+            l0=active.sum() / len(x),
+            rows=RowGradients(EntryGradients(support, codes, slopes, towards, centred, prefixes), added),
+            others={"b_enc": b_enc, "b_dec": b_dec},
+        )
 
     def dictionary(self) -> Dictionary:
         """The inference form, over normalised activations."""
         return Dictionary(
-            W_enc=self.encoder.detach().T,
-            b_enc=self.b_enc.detach(),
-            W_dec=self.decoder.detach(),
-            b_dec=self.b_dec.detach(),
+            W_enc=self.encoder.T,
+            b_enc=self.b_enc,
+            W_dec=self.decoder,
+            b_dec=self.b_dec,
             form="topk",
             k=self._k,
         )
 
 
-def _scores(x: Tensor, encoder: Tensor, bias: Tensor, precision: torch.dtype) -> Tensor:
-    """Pre-activations [n, d_sae] in the number format that only chooses latents, never gives their values."""
-    return torch.addmm(bias.to(precision), x.to(precision), encoder.T.to(precision))
+class BatchTopKSAE(TopKSAE):
+    """TopK whose f keeps, of a batch of n tokens, the n·k largest codes wherever they are.
+
+    Bussmann et al. 2024, "BatchTopK sparse autoencoders", §3: tokens may have more or fewer than k. Token by token
+    there is no batch to rank: the inference form is a JumpReLU whose threshold is the running mean of the least code
+    kept.
+    """
+
+    thresholds: Tensor
+
+    def __init__(
+        self,
+        directions: Tensor,
+        centre: Tensor,
+        k: int,
+        auxk: float,
+        auxk_k: int,
+        encoder_norm: float,
+        dtype: torch.dtype,
+    ):
+        super().__init__(directions, centre, k, auxk, auxk_k, encoder_norm, dtype)
+        self.register_buffer("thresholds", directions.new_zeros(1))
+
+    def _choose(self, centred: Tensor) -> Support:
+        return batch_topk(centred, self.encoder, self.b_enc, (len(self.encoder),), (self._k,), self._dtype)
+
+    def _remember(self, codes: Tensor) -> None:
+        follow(self.thresholds, 0, codes)
+
+    def dictionary(self) -> Dictionary:
+        """The inference form, over normalised activations."""
+        return Dictionary(
+            W_enc=self.encoder.T,
+            b_enc=self.b_enc,
+            W_dec=self.decoder,
+            b_dec=self.b_dec,
+            form="jumprelu",
+            threshold=self.thresholds.expand(len(self.encoder)).clone(),
+        )

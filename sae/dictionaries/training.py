@@ -13,11 +13,10 @@ from sae.config import RecipeConfig
 from sae.dictionaries.architectures import build_trainable
 from sae.dictionaries.dictionary import Dictionary, fold_scale
 from sae.dictionaries.initialisation import geometric_median, unit_rows
-from sae.dictionaries.losses import normalised_error
-from sae.dictionaries.step import normalise_rows, remove_parallel_gradient
+from sae.dictionaries.losses import total_variance
+from sae.dictionaries.row_adam import RowAdam
 from sae.errors import AtlasError
 
-_GRADIENT_NORM = 1.0
 _EXPLODED = 100.0
 """Reconstructions this many times worse than the batch's mean end the run."""
 _HISTORY_POINTS = 200
@@ -104,8 +103,7 @@ class Training:
 
     `scale` normalises the input and is folded into the result; `mean` [d_in] is the raw mean. The decoder's bias starts
     at it, or at the geometric median of `first_batch` where the recipe wants that; None will do for a training that
-    then takes up a saved state. Adam (0.9, 0.999), linear warm-up, constant, linear decay to 0; gradients clipped;
-    where the method wants unit decoder rows, gradients along them are removed and the rows renormalised.
+    then takes up a saved state. Adam as in `RowAdam`, with linear warm-up, constant rate, linear decay to 0.
     The same seed and batches give the same weights on one machine with one number of threads, and so does a training
     that goes on from `state_dict`.
 
@@ -139,8 +137,8 @@ class Training:
         self.history: list[TrainingPoint] = []
         self._scale = scale
         self._device = torch.device(device)
-        self._sae = build_trainable(recipe, unit_rows(recipe.d_sae(d_in), d_in, seed), centre).to(device)
-        self._optimiser = torch.optim.Adam(self._sae.parameters(), lr=1.0, betas=(0.9, 0.999), fused=True)
+        self._sae = build_trainable(recipe, unit_rows(recipe.d_sae(d_in), d_in, seed), centre, device)
+        self._optimiser = RowAdam(self._sae, recipe.clip_norm)
         self._silent_tokens = torch.zeros(len(self._sae.decoder), dtype=torch.int64, device=device)
         self._unchecked: list[Tensor] = []
 
@@ -159,31 +157,20 @@ class Training:
         dead = self._silent_tokens >= recipe.dead_after
         rate = recipe.learning_rate * schedule(self.step, self.steps, recipe.warmup, recipe.decay)
         made = sae.step(x, dead, self.step / self.steps)
-        loss, fvu = made.loss.detach(), normalised_error(x, made.reconstruction)
-        self._unchecked.append(torch.stack([loss, fvu]))
+        fvu = made.squared_error / total_variance(x)
+        self._unchecked.append(torch.stack([made.loss, fvu]))
         recorded = self.step % max(1, self.steps // _HISTORY_POINTS) == 0 or self.step == self.steps - 1
         if recorded or self._device.type == "cpu" or len(self._unchecked) >= _UNCHECKED_STEPS:
             self._refuse_divergence(self.step + 1)
-
-        self._optimiser.zero_grad()
-        made.loss.backward()
-        if sae.unit_rows:
-            remove_parallel_gradient(sae.decoder)
-        gradient_norm = nn.utils.clip_grad_norm_(sae.parameters(), _GRADIENT_NORM)
-        for group in self._optimiser.param_groups:
-            group["lr"] = rate
-        self._optimiser.step()
-        if sae.unit_rows:
-            normalise_rows(sae.decoder)
-
+        gradient_norm = self._optimiser.take(sae, made, self.step, rate, measure=recorded)
         step, self.step, self.tokens = self.step, self.step + 1, self.tokens + len(x)
         self._silent_tokens = torch.where(made.fired, 0, self._silent_tokens + len(x))
-        if not recorded:
+        if not recorded or gradient_norm is None:
             return None
         point = TrainingPoint(
             step=step,
             tokens=self.tokens,
-            loss=float(loss),
+            loss=float(made.loss),
             fvu=float(fvu),
             l0=float(made.l0),
             dead_fraction=float(dead.float().mean()),
@@ -212,10 +199,9 @@ class Training:
         Raises AtlasError where the steps so far have diverged.
         """
         self._refuse_divergence(self.step)
-        state = {f"sae.{name}": tensor for name, tensor in self._sae.state_dict().items()}
-        for name, parameter in self._sae.named_parameters():
-            moments = self._optimiser.state[parameter]
-            state |= {f"adam.{name}.{moment}": tensor for moment, tensor in moments.items()}
+        state = {}
+        for part, module in self._modules.items():
+            state |= {f"{part}.{name}": tensor for name, tensor in module.state_dict().items()}
         state["silent_tokens"] = self._silent_tokens
         state["step"] = torch.tensor(self.step)
         state["tokens"] = torch.tensor(self.tokens)
@@ -228,16 +214,10 @@ class Training:
 
         Raises AtlasError where the state is of another kind of training.
         """
-        prefix = "sae."
         try:
-            self._sae.load_state_dict({n[len(prefix) :]: t for n, t in state.items() if n.startswith(prefix)})
-            for name, parameter in self._sae.named_parameters():
-                start = f"adam.{name}."
-                self._optimiser.state[parameter] = {
-                    key[len(start) :]: tensor.to(self._device, copy=True)
-                    for key, tensor in state.items()
-                    if key.startswith(start)
-                }
+            for part, module in self._modules.items():
+                start = len(part) + 1
+                module.load_state_dict({n[start:]: t for n, t in state.items() if n.startswith(f"{part}.")})
             self._silent_tokens = state["silent_tokens"].to(self._device, copy=True)
             self.step, self.tokens = int(state["step"]), int(state["tokens"])
             history = state["history"].tolist()
@@ -245,6 +225,10 @@ class Training:
             raise AtlasError("The saved state is not one of this recipe's trainings. Start it afresh.") from error
         self.history = [TrainingPoint(int(row[0]), int(row[1]), *row[2:]) for row in history]
         self._unchecked = []
+
+    @property
+    def _modules(self) -> dict[str, nn.Module]:
+        return {"sae": self._sae, "adam": self._optimiser}
 
     def result(self) -> TrainedSAE:
         """The dictionary as it is now, with `scale` folded in."""

@@ -3,14 +3,11 @@ from itertools import islice
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from sae.config import RecipeConfig
 from sae.dictionaries.initialisation import geometric_median, unit_rows
 from sae.dictionaries.layout import dictionary_id
-from sae.dictionaries.matryoshka import MatryoshkaSAE, batch_topk
 from sae.dictionaries.metrics import evaluate
-from sae.dictionaries.topk import TopKSAE
 from sae.dictionaries.training import TrainedSAE, Training, schedule, train, train_together
 from sae.errors import AtlasError
 
@@ -19,7 +16,19 @@ TOPK = RecipeConfig(architecture="topk", latents=32, k=4, batch=256, tokens=128_
 MATRYOSHKA = RecipeConfig(
     architecture="matryoshka", groups=(24, 8), k=(2, 1), batch=256, tokens=128_000, learning_rate=5e-3
 )
-RECIPES = {"standard": STANDARD, "topk": TOPK, "matryoshka": MATRYOSHKA}
+BATCHTOPK = TOPK.model_copy(update={"architecture": "batchtopk", "k": 2})
+L1 = STANDARD.model_copy(update={"architecture": "l1"})
+GATED = STANDARD.model_copy(update={"architecture": "gated", "l1": 2.0})
+JUMPRELU = STANDARD.model_copy(update={"architecture": "jumprelu", "l0": 0.6, "bandwidth": 0.5, "learning_rate": 5e-3})
+RECIPES = {
+    "standard": STANDARD,
+    "l1": L1,
+    "gated": GATED,
+    "jumprelu": JUMPRELU,
+    "topk": TOPK,
+    "batchtopk": BATCHTOPK,
+    "matryoshka": MATRYOSHKA,
+}
 
 
 def run(planted, recipe: RecipeConfig, seed: int = 0, **changes: object) -> TrainedSAE:
@@ -143,58 +152,11 @@ def test_the_rate_rises_stays_and_falls() -> None:
     assert schedule(0, 10, 0.0, 0.0) == schedule(9, 10, 0.0, 0.0) == 1.0
 
 
-def step_gradient(sae: TopKSAE, x: Tensor, dead: Tensor) -> Tensor:
-    sae.zero_grad()
-    sae.step(x, dead, 0.5).loss.backward()
-    assert sae.decoder.grad is not None
-    return sae.decoder.grad.norm(dim=1)
-
-
-def test_auxk_gives_dead_latents_a_gradient() -> None:
-    x = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
-    directions = unit_rows(12, 8, seed=0)
-    sae = TopKSAE(directions, torch.zeros(8), k=2, auxk=1 / 32, encoder_norm=1.0, precision=torch.float32)
-    with torch.no_grad():
-        sae.b_enc[:3] = -20
-    dead = torch.arange(12) < 3
-
-    without = step_gradient(sae, x, torch.zeros(12, dtype=torch.bool))
-    with torch.no_grad():
-        sae.b_enc[:3] = -1
-        sae.b_enc[3:] = 5
-    revived = step_gradient(sae, x, dead)
-
-    assert (without[:3] == 0).all()
-    assert (revived[:3] > 0).all()
-
-
 def test_dead_latents_are_counted_in_tokens(planted) -> None:
     dying = run(planted, TOPK, latents=200, k=1, tokens=12_800, dead_after=2048, auxk=0.0, learning_rate=0.02)
 
     assert all(point.dead_fraction == 0 for point in dying.history if point.tokens <= 2048)
     assert dying.history[-1].dead_fraction > 0.2
-
-
-def test_batch_topk_keeps_the_strongest_of_the_batch_and_no_zero() -> None:
-    codes = torch.tensor([[5.0, 4.0, 3.0], [1.0, 0.0, 0.0]])
-
-    assert batch_topk(codes, 1).tolist() == [[True, True, False], [False, False, False]]
-    assert batch_topk(codes, 3).tolist() == [[True, True, True], [True, False, False]]
-
-
-def test_the_matryoshka_loss_is_the_weighted_sum_over_prefixes_and_the_overlap() -> None:
-    x = torch.tensor([[2.0, 1.0]])
-    directions = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
-    sae = MatryoshkaSAE(directions, torch.zeros(2), (1, 1), (1, 1), (1.0, 0.5), overlap_penalty=3.0, encoder_norm=1.0)
-
-    made = sae.step(x, torch.zeros(2, dtype=torch.bool), 0.0)
-
-    # First prefix: 2·(1, 0), error (0, 1). Second: + 2·(0.6, 0.8), error (-1.2, -0.6).
-    penalty = 3 * 2 * (0.6 - 0.1) ** 2 / 2
-    assert float(made.loss.detach()) == pytest.approx(1 + 0.5 * (1.44 + 0.36) + penalty, rel=1e-5)
-    assert made.l0 == 2
-    assert made.fired.tolist() == [True, True]
-    torch.testing.assert_close(sae.thresholds, torch.tensor([2.0, 2.0]))
 
 
 def test_decoder_rows_keep_norm_one_while_they_turn(planted) -> None:

@@ -1,0 +1,93 @@
+"""The JumpReLU sparse autoencoder, with a learnt threshold for each latent."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from sae.dictionaries.dictionary import Dictionary
+from sae.dictionaries.latents import open_latents
+from sae.dictionaries.step import Architecture, Step, ramp
+
+
+class JumpReLUSAE(Architecture):
+    """z = W_enc(x − b_dec) + b_enc, f = z ⊙ H(z − θ), x̂ = b_dec + Σ f_i W_dec,i; L = E[‖x − x̂‖² + λ Σ H(z_i − θ_i)].
+
+    Rajamanoharan et al. 2024, "Jumping ahead: improving reconstruction fidelity with JumpReLU sparse autoencoders",
+    §3 and §4. H is a step: θ > 0 learns through the straight-through estimates of the paper's equations 11 and 12,
+    ∂f/∂θ ≈ −(θ/ε) K((z − θ)/ε) and ∂H/∂θ ≈ −(1/ε) K((z − θ)/ε), K the rectangle over (−½, ½) and ε the bandwidth;
+    z gets the gradient of the reconstruction alone, where f is active. log θ is the parameter. θ starts at ε, the
+    least at which the window holds no code below 0 and half a window more; λ rises over the first steps.
+    """
+
+    unit_rows = True
+    log_threshold: Tensor
+
+    def __init__(
+        self,
+        directions: Tensor,
+        centre: Tensor,
+        l0: float,
+        bandwidth: float,
+        warmup: float,
+        encoder_norm: float,
+        dtype: torch.dtype,
+    ):
+        super().__init__()
+        zero = directions.new_zeros(len(directions))
+        self._trained(
+            decoder=directions,
+            encoder=encoder_norm * directions,
+            b_enc=zero,
+            b_dec=centre,
+            log_threshold=zero + math.log(bandwidth),
+        )
+        self._l0 = l0
+        self._bandwidth = bandwidth
+        self._warmup = warmup
+        self._dtype = dtype
+
+    def step(self, x: Tensor, dead: Tensor, progress: float) -> Step:
+        """Loss and gradients of a batch x [n, d]; `dead` has no part in it."""
+        del dead
+        n = len(x)
+        weight = self._l0 * ramp(progress, self._warmup)
+        centred = x - self.b_dec
+        threshold = self.log_threshold.exp()
+        offset = self.b_enc - (threshold - self._bandwidth / 2).clamp_min(0)
+        latents = open_latents(centred, self.encoder, offset, self._dtype)
+        z = latents.products + latents.at(self.b_enc)
+        beyond = z - latents.at(threshold)
+        active = beyond > 0
+        codes = z * active
+        made = latents.reconstruct(codes, self.decoder, centred)
+        to_codes = made.slopes * (2 / n)
+        in_window = beyond.abs() < self._bandwidth / 2
+        to_threshold = -latents.sums((latents.at(threshold) * to_codes + weight / n) * in_window) / self._bandwidth
+        slopes = to_codes * active
+        towards = made.towards[0] * (2 / n)
+        b_enc = latents.sums(slopes)
+        n_active = active.sum()
+        return Step(
+            loss=(made.squared[0] + weight * n_active) / n,
+            squared_error=made.squared[0],
+            fired=latents.fired(active),
+            l0=n_active / n,
+            rows=latents.rows(codes, slopes, towards),
+            others={
+                "b_enc": b_enc,
+                "b_dec": towards.sum(dim=0) - b_enc @ self.encoder,
+                "log_threshold": to_threshold * threshold,
+            },
+        )
+
+    def dictionary(self) -> Dictionary:
+        """The inference form, over normalised activations."""
+        return Dictionary(
+            W_enc=self.encoder.T,
+            b_enc=self.b_enc,
+            W_dec=self.decoder,
+            b_dec=self.b_dec,
+            form="jumprelu",
+            threshold=self.log_threshold.exp(),
+        )
