@@ -1,6 +1,7 @@
 """Labels: what each feature is called, on what evidence, and how well it holds. The ledger keeps all ever written."""
 
 import datetime
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import polars as pl
@@ -9,10 +10,14 @@ from assets.features import tables_made
 from assets.neighbors import stacked
 from orchestration.asset import made, source
 from orchestration.checks import at_least
+from orchestration.labelling import ask_model, evidence
 from orchestration.partitions import Keys
 from orchestration.pinned import Pinned
-from orchestration.resources import Atlas
+from orchestration.resources import Atlas, Stage
 from sae.config import load_workspace
+
+if TYPE_CHECKING:
+    from sae.labels.llm import Progress
 
 NOT_CONTENT = ("run_id", "created_at", "cost_usd")
 """Columns in which two equal labels may differ."""
@@ -32,7 +37,7 @@ def labels_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         "labels",
         group="labels",
         io="tables",
-        loads=["dictionary", "features", "examples"],
+        loads=["dictionary", "features", "examples", "logit_weights"],
         after=["labeler_config"],
         kinds={"sqlite", "polars"},
         code_version="2",
@@ -44,8 +49,9 @@ def labels_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         dictionary: Pinned,
         features: dict[str, pl.DataFrame],
         examples: dict[str, pl.DataFrame],
+        logit_weights: dict[str, pl.DataFrame],
     ) -> dg.MaterializeResult:
-        """A label for every live feature: its words, a sentence, how sure the labeler is, and what it was shown."""
+        """A label for every live feature: its name, a sentence, how sure the labeler is, and what it was shown."""
         from sae.labels.lexical import label_features
         from sae.labels.words import count_words
 
@@ -60,17 +66,28 @@ def labels_assets(keys: Keys) -> list[dg.AssetsDefinition]:
             run_id=context.run_id,
             created_at=datetime.datetime.now(datetime.UTC),
         )
+        if atlas.config.labeler.provider == "lexical":
+            with atlas.ledger() as ledger:
+                ledger.append(labels=written, label_examples=uses)
+            return _labelled(atlas, stage, dictionary, features["features"], written, uses)
+        # What the budget does not reach keeps the label that it has; so that it has one, the offline labeler comes
+        # first where there is none.
+        nameless = written.join(_in_force(atlas, dictionary)[0], on="feature_id", how="anti")
         with atlas.ledger() as ledger:
-            ledger.append(labels=written, label_examples=uses)
-        alive = int((~features["features"]["is_dead"]).sum())
-        covered = written.filter(pl.col("status") == "ok")["feature_id"].n_unique() / max(1, alive)
-        return tables_made(
-            stage,
-            dictionary,
-            {"labels": written, "label_examples": uses},
-            leave_out=NOT_CONTENT,
-            metadata={"covered": covered, "first": dg.MetadataValue.md(_first(written))},
-            checks=[at_least("labels_cover", covered, atlas.config.checks.labels_cover)],
+            ledger.append(nameless, uses.join(nameless, on="label_id", how="semi"))
+        progress = ask_model(
+            atlas.workspace,
+            evidence(atlas.workspace, {**features, **examples, **logit_weights}),
+            context.run_id,
+            name=f"labels {context.partition_key}",
+            show_progress=atlas.show_progress,
+        )
+        if progress.unasked:
+            context.log.warning(
+                f"The budget is spent: {len(progress.unasked):,} features keep the label that they have."
+            )
+        return _labelled(
+            atlas, stage, dictionary, features["features"], *_in_force(atlas, dictionary), progress=progress
         )
 
     @made(
@@ -120,6 +137,52 @@ def labels_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         labels,
         label_scores,
     ]
+
+
+def _in_force(atlas: Atlas, dictionary: Pinned) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The labels in force of a dictionary, and the uses of their examples, by the ledger."""
+    from sae.labels.current import current_labels
+
+    ids = [dictionary.dictionary_id]
+    with atlas.ledger() as ledger:
+        labels = current_labels(ledger.labels(ids), ledger.label_reviews(ids))
+        return labels, ledger.label_examples(ids).join(labels, on="label_id", how="semi")
+
+
+def _labelled(
+    atlas: Atlas,
+    stage: Stage,
+    dictionary: Pinned,
+    features: pl.DataFrame,
+    labels: pl.DataFrame,
+    uses: pl.DataFrame,
+    progress: "Progress | None" = None,
+) -> dg.MaterializeResult:
+    """The result of labelling. Who was asked, and what it cost, is metadata: the content is the labels."""
+    alive = int((~features["is_dead"]).sum())
+    covered = labels.filter(pl.col("status") == "ok")["feature_id"].n_unique() / max(1, alive)
+    asked: dict[str, float] = {}
+    reached = 1.0
+    if progress is not None:
+        reached = 1 - len(progress.unasked) / max(1, progress.total)
+        asked = {
+            "labelled_by_model": progress.labelled,
+            "without_usable_reply": progress.marked,
+            "beyond_the_budget": len(progress.unasked),
+            "cost_usd": progress.paid_usd,
+            "spent_usd": progress.spent_usd,
+        }
+    return tables_made(
+        stage,
+        dictionary,
+        {"labels": labels, "label_examples": uses},
+        leave_out=NOT_CONTENT,
+        metadata={"covered": covered, **asked, "first": dg.MetadataValue.md(_first(labels))},
+        checks=[
+            at_least("labels_cover", covered, atlas.config.checks.labels_cover),
+            at_least("budget_reaches_all", reached, 1.0),
+        ],
+    )
 
 
 def _first(labels: pl.DataFrame) -> str:

@@ -22,7 +22,10 @@ CHECKS: dict[str, dict[str, str]] = {
         "dead_below": "Share of dead latents, at most `checks.dead`.",
         "loss_recovered_above": "Loss recovered on held-out documents, at least `checks.loss_recovered`.",
     },
-    "labels": {"labels_cover": "Share of live features with a label, at least `checks.labels_cover`."},
+    "labels": {
+        "labels_cover": "Share of live features with a label, at least `checks.labels_cover`.",
+        "budget_reaches_all": "Share of the features due for a model's label that the budget reached: all of them.",
+    },
     "neighbors": {"neighbors_complete": "Every live feature has a neighbour."},
     "attributions": {"attribution_adds_up": "Attributions and the error term reproduce the first-order change."},
     "catalog_candidate": {"catalog_consistent": "Every reference in the candidate finds its row."},

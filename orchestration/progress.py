@@ -2,9 +2,16 @@
 
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import Protocol, TextIO
+
+
+class Tick(Protocol):
+    """Takes how far a stage is, and what else there is to say of it."""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Show it, if it is time."""
+        ...
 
 
 @dataclass
@@ -15,19 +22,19 @@ class LineProgress:
     every_s: float = 10.0
     """Seconds between two lines where the stream is no terminal."""
 
-    def stage(self, name: str, unit: str) -> Callable[[int, int], None]:
+    def stage(self, name: str, unit: str) -> Tick:
         """Begin a stage: call the result with items done and their total; done = total ends the line."""
         terminal = self.stream.isatty()
         started = last = time.monotonic()
 
-        def show(done: int, total: int) -> None:
+        def show(done: int, total: int, note: str = "") -> None:
             nonlocal last
             now = time.monotonic()
             finished = done >= total
             if not finished and now - last < (0.2 if terminal else self.every_s):
                 return
             last = now
-            line = f"  {name}: {progress_line(done, total, unit, now - started)}"
+            line = f"  {name}: {progress_line(done, total, unit, now - started)}{note and f', {note}'}"
             if terminal:
                 end = "\n" if finished else ""
                 self.stream.write(f"\r\x1b[K{line}{end}")

@@ -6,6 +6,7 @@ from typing import Any
 
 from orchestration.partitions import Cell
 from sae.config import AtlasConfig, ImportConfig, ModelConfig, RecipeConfig, Workspace
+from sae.config.labeling import NO_MATTER
 from sae.dictionaries.formats.files import files_id, source_files
 from sae.errors import AtlasError
 from sae.identity import content_id, file_sha256_once
@@ -54,7 +55,7 @@ def source_version(workspace: Workspace, cell: Cell) -> str:
         case Cell("checks_config", None):
             return _hash(config.checks)
         case Cell("labeler_config", None):
-            return _hash(config.labeler)
+            return _hash(config.labeler, leave_out=set(NO_MATTER))
         case Cell("scorers_config", None):
             return content_id(list(config.scorers))
         case Cell("prompts_config", None):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from orchestration.cli import exchange, labels, model, pipeline, query
+from orchestration.cli import exchange, labelling, labels, model, pipeline, query
 from sae.errors import AtlasError, ConfigError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ pipeline.register(app)
 query.register(app)
 model.register(app)
 labels.register(app)
+labelling.register(app)
 exchange.register(app)
 
 

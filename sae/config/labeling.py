@@ -42,6 +42,10 @@ class PriorityConfig(Section):
     """The band of densities that comes first: rarer features have few examples, commoner ones seldom have a name."""
 
 
+NO_MATTER: frozenset[str] = frozenset({"concurrency", "timeout_s", "retries", "price", "batch"})
+"""Keys of the labeler that change how fast and how dear it is, but no label."""
+
+
 class LabelerConfig(Section):
     """Who writes the labels."""
 

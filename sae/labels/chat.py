@@ -16,6 +16,7 @@ import openai
 
 from sae.errors import AtlasError
 from sae.labels.budget import Price
+from sae.labels.question import server_address
 from sae.labels.request_ledger import Ended
 
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -42,14 +43,15 @@ class Answer(NamedTuple):
 def open_client(base_url: str | None, concurrency: int) -> openai.AsyncOpenAI:
     """A client that sends each request once: trying again is the caller's business, where it is accounted.
 
-    Raises AtlasError where OPENAI_API_KEY is missing and the server is the client's own default.
+    Raises AtlasError where OPENAI_API_KEY is missing and no server is named.
     """
     key = os.environ.get(KEY_VARIABLE)
     if not key and base_url is None:
         raise AtlasError(f"{KEY_VARIABLE} is not set. Export it, or name another server in `labeler.base_url`.")
     limits = httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
     http = openai.DefaultAsyncHttpxClient(limits=limits)
-    return openai.AsyncOpenAI(api_key=key or _NO_KEY, base_url=base_url, max_retries=0, http_client=http)
+    address = server_address(base_url)
+    return openai.AsyncOpenAI(api_key=key or _NO_KEY, base_url=address, max_retries=0, http_client=http)
 
 
 def request_body(

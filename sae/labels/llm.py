@@ -80,6 +80,16 @@ class Progress:
     paid_usd: float = 0.0
     """In this run."""
 
+    def add(self, other: "Progress") -> None:
+        """Count another dictionary's features in."""
+        self.total += other.total
+        self.done += other.done
+        self.labelled += other.labelled
+        self.marked += other.marked
+        self.unasked += other.unasked
+        self.spent_usd = other.spent_usd
+        self.paid_usd += other.paid_usd
+
 
 def feature_questions(evidence: Evidence, order: Sequence[str], config: LabelerConfig) -> Iterator[FeatureQuestion]:
     """The questions about some features, in their order; features without an example to show are left out."""

@@ -4,6 +4,9 @@ from collections.abc import Collection
 
 import polars as pl
 
+from sae.config.labeling import LabelerConfig
+from sae.labels.prompt import PROMPT_VERSION
+
 
 def by_priority(
     features: pl.DataFrame,
@@ -37,3 +40,18 @@ def by_priority(
         )["feature_id"]
         .to_list()
     )  # fmt: skip
+
+
+def stale_features(current: pl.DataFrame, config: LabelerConfig) -> set[str]:
+    """Ids of the features whose label in force is another model's, seed's or prompt's than the config's, or carried.
+
+    An offline label is not stale: it says what it says, whoever is asked.
+
+    :param current: the labels in force
+    """
+    written = (pl.col("labeler") == "openai") & (
+        (pl.col("model") != config.model)
+        | (pl.col("seed") != config.seed)
+        | (pl.col("prompt_version") != PROMPT_VERSION)
+    )
+    return set(current.filter(written.fill_null(False) | (pl.col("origin") == "carried"))["feature_id"])

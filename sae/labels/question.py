@@ -1,6 +1,7 @@
 """What a language model is asked, with what settings, and what comes back."""
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,6 +9,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from sae.config.labeling import LabelerConfig
 from sae.errors import AtlasError, ConfigError
+from sae.identity import canonical_json
 from sae.labels.budget import FREE, Price
 
 T = TypeVar("T")
@@ -99,6 +101,26 @@ def model_settings(config: LabelerConfig) -> ModelSettings:
         concurrency=config.concurrency,
         structured=config.structured,
         image_tokens=config.image_tokens,
+    )
+
+
+def server_address(base_url: str | None) -> str:
+    """The server that is asked: the one that is named, else `$OPENAI_BASE_URL`, else OpenAI's own."""
+    return (base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1").rstrip("/")
+
+
+def request_identity(settings: ModelSettings, question: Question[Any]) -> str:
+    """Canonical JSON of all that makes two questions one; pictures by their hash."""
+    return canonical_json(
+        {
+            "base_url": server_address(settings.base_url),
+            "model": settings.model,
+            "messages": shown_messages(question.messages),
+            "seed": question.seed,
+            "temperature": settings.temperature,
+            "max_output_tokens": question.max_output_tokens or settings.max_output_tokens,
+            "schema": question.schema,
+        }
     )
 
 

@@ -90,6 +90,13 @@ class Account(NamedTuple):
     """All its sends, paid or possibly paid."""
 
 
+class Pace(NamedTuple):
+    """Means of the last replies."""
+
+    seconds: float
+    output_tokens: float
+
+
 class RequestLedger:
     """The book of requests in one ledger file, with a hard budget over all that the file ever spent.
 
@@ -178,10 +185,11 @@ class RequestLedger:
         ).fetchall()
         return Account(rows[0][0], rows[0][1], math.fsum(row[2] for row in rows))
 
-    def pace(self) -> float | None:
-        """Mean seconds of the last thousand requests that got a reply; None before the first."""
-        recent = "select seconds from request_replies where status <> 'failed' order by request_id desc limit 1000"
-        return self._connection.execute(f"select avg(seconds) from ({recent})").fetchone()[0]
+    def pace(self) -> Pace | None:
+        """How the last thousand replies came; None before the first."""
+        recent = "select * from request_replies where status <> 'failed' order by request_id desc limit 1000"
+        row = self._connection.execute(f"select avg(seconds), avg(output_tokens) from ({recent})").fetchone()
+        return None if None in row else Pace(*row)
 
 
 class _Transaction:

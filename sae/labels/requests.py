@@ -36,7 +36,15 @@ from sae.identity import canonical_json
 from sae.labels.backoff import LONGEST_ASKED_WAIT_S, asked_wait, is_passing, wait_before
 from sae.labels.budget import most_input_tokens
 from sae.labels.chat import Answer, HopelessError, open_client, request_body, send_once
-from sae.labels.question import BudgetSpentError, ModelSettings, Question, Reply, Status, shown_messages
+from sae.labels.question import (
+    BudgetSpentError,
+    ModelSettings,
+    Question,
+    Reply,
+    Status,
+    request_identity,
+    server_address,
+)
 from sae.labels.request_ledger import Ended, Request, RequestLedger
 
 T = TypeVar("T")
@@ -49,7 +57,7 @@ class Asker:
         self.settings, self._run_id = settings, run_id
         self._ledger = RequestLedger(ledger_path, budget_usd)
         self._client = open_client(settings.base_url, settings.concurrency)
-        self.base_url = str(self._client.base_url)
+        self.base_url = server_address(settings.base_url)
         self._schema_works = settings.structured != "none"
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._turn, self._settled = asyncio.Lock(), asyncio.Condition()
@@ -77,7 +85,7 @@ class Asker:
 
         Raises BudgetSpentError where the budget does not hold it, HopelessError where the server will answer nobody.
         """
-        body = self.identity(question)
+        body = request_identity(self.settings, question)
         sha256 = hashlib.sha256(body.encode()).hexdigest()
         while flight := self._flights.get(sha256):
             await flight
@@ -90,21 +98,6 @@ class Asker:
         finally:
             del self._flights[sha256]
             flight.set_result(None)
-
-    def identity(self, question: Question[Any]) -> str:
-        """Canonical JSON of all that makes two questions one; pictures by their hash."""
-        settings = self.settings
-        return canonical_json(
-            {
-                "base_url": self.base_url,
-                "model": settings.model,
-                "messages": shown_messages(question.messages),
-                "seed": question.seed,
-                "temperature": settings.temperature,
-                "max_output_tokens": question.max_output_tokens or settings.max_output_tokens,
-                "schema": question.schema,
-            }
-        )
 
     def worst_cost(self, question: Question[Any]) -> float:
         """The most US dollars that sending a question once can cost."""

@@ -1,0 +1,178 @@
+"""Asking the configured model for labels of one dictionary: by the asset `labels`, and by `atlas label`."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import polars as pl
+from filelock import Timeout
+
+from orchestration.partitions import Cell
+from orchestration.progress import LineProgress
+from orchestration.refs import read_ref
+from sae.config import Workspace
+from sae.errors import AtlasError, ConfigError
+from sae.storage import Store
+
+if TYPE_CHECKING:
+    from sae.labels.estimate import Estimate
+    from sae.labels.llm import Evidence, FeatureQuestion, Progress
+
+
+def ledger_path(workspace: Workspace) -> Path:
+    """The ledger of a workspace."""
+    return workspace.state / "ledger.sqlite"
+
+
+def evidence(workspace: Workspace, tables: Mapping[str, pl.DataFrame]) -> "Evidence":
+    """What prompts are made from: the tables `features`, `examples` and `logit_weights` of a dictionary."""
+    from sae.labels.llm import Evidence
+
+    store = Store(workspace.store)
+    return Evidence(tables["features"], tables["examples"], tables["logit_weights"], store.read_bytes)
+
+
+def asking_order(
+    workspace: Workspace, features: pl.DataFrame, only: Collection[str] | None = None, again: bool = False
+) -> tuple[list[str], set[str]]:
+    """The features to ask about, first things first, and the ids of labels that shall not stand.
+
+    :param only: these features, a person's own included; otherwise all live ones whose label is not a person's
+    :param again: whether labels that stand shall not, so that each feature is asked about anew
+    """
+    from sae.labels.current import current_labels, last_verdicts
+    from sae.labels.ledger import Ledger
+    from sae.labels.priority import by_priority, stale_features
+
+    config = workspace.config.labeler
+    dictionaries = features["dictionary_id"].unique().to_list()
+    with Ledger(ledger_path(workspace)) as ledger:
+        labels, reviews = ledger.labels(dictionaries), ledger.label_reviews(dictionaries)
+    current = current_labels(labels, reviews)
+    rejected = last_verdicts(reviews).filter(pl.col("verdict") == "reject")["label_id"]
+    unwanted = set(labels.filter(pl.col("label_id").is_in(rejected.implode()))["feature_id"])
+    by_people = current.filter(pl.col("labeler") == "human")["feature_id"]
+    passed_over = set(rejected)
+    if only is not None:
+        features = features.filter(pl.col("feature_id").is_in(list(only)))
+        if again:
+            passed_over |= set(labels.filter(pl.col("feature_id").is_in(list(only)))["label_id"])
+    else:
+        features = features.filter(~pl.col("feature_id").is_in(by_people.implode()))
+    order = by_priority(
+        features, asked_for=unwanted, stale=stale_features(current, config), band=config.priority.density
+    )
+    return order, passed_over
+
+
+def ask_model(
+    workspace: Workspace,
+    basis: "Evidence",
+    run_id: str,
+    *,
+    name: str,
+    only: Collection[str] | None = None,
+    again: bool = False,
+    show_progress: bool = False,
+) -> "Progress":
+    """Ask about the features of a dictionary, all or some, as far as the budget reaches; the ledger has what comes."""
+    from sae.labels.llm import label_with_model
+
+    order, passed_over = asking_order(workspace, basis.features, only, again)
+    return label_with_model(
+        basis,
+        order,
+        workspace.config.labeler,
+        ledger_path(workspace),
+        run_id,
+        passed_over=passed_over,
+        on_progress=_shown(name, len(order)) if show_progress else lambda progress: None,
+    )
+
+
+def _shown(name: str, total: int) -> "Callable[[Progress], None]":
+    tick = LineProgress().stage(name, "features")
+
+    def show(progress: "Progress") -> None:
+        tick(progress.done, total, f"${progress.paid_usd:.4f}, {progress.labelled:,} labelled")
+
+    return show
+
+
+def estimate_all(workspace: Workspace, only: Collection[str] | None = None) -> "Estimate":
+    """What `label_now` would ask and cost. Raises ConfigError on a feature that no current dictionary has."""
+    from sae.labels.estimate import estimate
+    from sae.labels.llm import feature_questions
+
+    def questions() -> "Iterator[FeatureQuestion]":
+        for tables in _current_tables(workspace, only).values():
+            basis = evidence(workspace, tables)
+            order, _ = asking_order(workspace, basis.features, only)
+            yield from feature_questions(basis, order, workspace.config.labeler)
+
+    return estimate(questions(), workspace.config.labeler, ledger_path(workspace))
+
+
+def label_now(
+    workspace: Workspace, only: Collection[str] | None, again: bool, say: Callable[[str], None]
+) -> "Progress":
+    """Ask about features outside of a run of the pipeline, and publish the catalog with what came.
+
+    Raises AtlasError when another writer holds the lock, ConfigError on a feature that no current dictionary has.
+    """
+    from orchestration.resources import writer_lock
+    from orchestration.runner import open_session, refresh
+    from sae.labels.llm import Progress
+
+    lock = writer_lock(workspace)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise AtlasError(f"Another run writes to this store (lock {lock.lock_file}). Wait until it is done.") from error
+    try:
+        total = Progress(0)
+        for pair, tables in _current_tables(workspace, only).items():
+            done = ask_model(
+                workspace,
+                evidence(workspace, tables),
+                f"label-{uuid4()}",
+                name=f"labels {pair}",
+                only=only,
+                again=again,
+                show_progress=True,
+            )
+            total.add(done)
+        published = {"catalog_candidate", "catalog"}
+        outcome = refresh(
+            open_session(workspace),
+            trigger="atlas label",
+            select=lambda cell: cell.asset in published,
+            force=True,
+            say=say,
+        )
+    finally:
+        lock.release()
+    for cell, error in outcome.failed.items():
+        raise AtlasError(f"The labels are in the ledger, but {cell} failed: {error}")
+    if Cell("catalog", None) not in outcome.made:
+        say("The labels are in the ledger; `atlas run` publishes them, since other things are stale too.")
+    return total
+
+
+def _current_tables(workspace: Workspace, only: Collection[str] | None) -> dict[str, dict[str, pl.DataFrame]]:
+    """The tables that prompts are made from, of each current dictionary with a feature that is wanted."""
+    store, found = Store(workspace.store), dict[str, dict[str, pl.DataFrame]]()
+    known: set[str] = set()
+    for pair in workspace.config.pairs():
+        refs = {name: read_ref(store, Cell(name, pair)) for name in ("features", "examples", "logit_weights")}
+        tables = {name: pl.read_parquet(store.verify(ref.files[name])) for name, ref in refs.items() if ref is not None}
+        if len(tables) < len(refs):
+            continue
+        ids = set(tables["features"]["feature_id"])
+        known |= ids
+        if only is None or ids & set(only):
+            found[pair] = tables
+    if unknown := sorted(set(only or ()) - known):
+        raise ConfigError(f"No current dictionary has a feature {unknown[0]!r}. `atlas search` finds features.")
+    return found
