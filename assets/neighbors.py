@@ -53,7 +53,11 @@ def neighbors_assets(keys: Keys) -> list[dg.AssetsDefinition]:
             (pinned.dictionary.d_sae, pinned.directions(atlas.table(Cell("features", pair), "features")))
             for pair, pinned in atlas.pinned(context.partition_key).items()
         ]
-        across = [neighbors_across(one, other) for (_, one), (_, other) in permutations(site, 2)]
+        across = [
+            neighbors_across(one, others)
+            for _, one in site
+            if (others := [other for _, other in site if other is not one])
+        ]
         split = [families(small, large) for (size, small), (larger, large) in permutations(site, 2) if size < larger]
         return site_tables_made(
             stage, {"neighbors": stacked(across, "neighbors"), "families": stacked(split, "families")}

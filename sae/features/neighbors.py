@@ -1,5 +1,6 @@
 """Nearest features by the cosine of their decoder vectors (Scaling Monosemanticity, "Feature neighborhoods")."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,10 +64,14 @@ def neighbors_within(directions: Directions, size: int = 10) -> pl.DataFrame:
     return _frame(directions, directions, cosines, indices, "same")
 
 
-def neighbors_across(directions: Directions, others: Directions, size: int = 10) -> pl.DataFrame:
-    """The frame `neighbors` from one dictionary to another of the same site, scope `cross`."""
-    cosines, indices = nearest(directions.vectors, others.vectors, size)
-    return _frame(directions, others, cosines, indices, "cross")
+def neighbors_across(directions: Directions, others: Sequence[Directions], size: int = 10) -> pl.DataFrame:
+    """The frame `neighbors` from one dictionary to the others of its site, scope `cross`.
+
+    The `size` nearest features of each other dictionary, ranked all together.
+    """
+    frames = [_frame(directions, other, *nearest(directions.vectors, other.vectors, size), "cross") for other in others]
+    ordered = pl.concat(frames).sort("index", "similarity", "neighbor_id", descending=[False, True, False])
+    return ordered.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over("index").alias("rank"))
 
 
 def _frame(queries: Directions, keys: Directions, cosines: Tensor, indices: Tensor, scope: str) -> pl.DataFrame:

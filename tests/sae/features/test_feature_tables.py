@@ -21,7 +21,7 @@ def test_frames_have_the_columns_of_the_catalog(planted_site):
         "features": found.features.join(places.drop("dictionary_id", "index"), on="feature_id", how="left"),
         "examples": found.examples,
         "coactivations": found.coactivations,
-        "neighbors": pl.concat([neighbors_within(directions), neighbors_across(directions, directions)]),
+        "neighbors": pl.concat([neighbors_within(directions), neighbors_across(directions, [directions])]),
         "families": families(directions, directions),
         "logit_weights": logit_weights(directions, torch.eye(8).repeat(3, 1), str),
         "clusters": cluster_frame(places, labels),

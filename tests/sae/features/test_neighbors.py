@@ -67,7 +67,7 @@ def test_neighbours_across_dictionaries():
     small = live_directions(vectors[:5], np.zeros(5, bool), "small")
     large = live_directions(vectors, np.zeros(20, bool), "large")
 
-    frame = neighbors_across(small, large, size=3)
+    frame = neighbors_across(small, [large], size=3)
 
     first = frame.filter(pl.col("rank") == 1)
     assert first["neighbor_id"].to_list() == [f"large:{i}" for i in range(5)]
@@ -94,3 +94,23 @@ def test_an_empty_dictionary_has_no_family():
     none = live_directions(torch.eye(3), np.ones(3, bool), "small")
 
     assert len(families(none, live_directions(torch.eye(3), np.zeros(3, bool), "large"))) == 0
+
+
+def test_neighbours_in_several_dictionaries_are_ranked_together():
+    one, near, far = (
+        live_directions(torch.tensor(rows), np.zeros(len(rows), dtype=bool), name)
+        for name, rows in (
+            ("one", [[1.0, 0.0], [0.0, 1.0]]),
+            ("near", [[1.0, 0.1], [0.1, 1.0]]),
+            ("far", [[1.0, 0.5], [0.5, 1.0]]),
+        )
+    )
+
+    frame = neighbors_across(one, [far, near], size=1)
+
+    assert frame.select("feature_id", "rank", "neighbor_id").rows() == [
+        ("one:0", 1, "near:0"),
+        ("one:0", 2, "far:0"),
+        ("one:1", 1, "near:1"),
+        ("one:1", 2, "far:1"),
+    ]
