@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from sae.dictionaries.dictionary import Dictionary
-from sae.dictionaries.latents import open_latents
+from sae.dictionaries.latents import DenseLatents, Entries, SparseLatents, over_latents
 from sae.dictionaries.step import Architecture, Step, ramp
 
 
@@ -38,28 +38,44 @@ class GatedSAE(Architecture):
         n = len(x)
         weight = self._l1 * ramp(progress, self._warmup)
         centred = x - self.b_dec
-        latents = open_latents(centred, self.encoder, self.b_enc, self._dtype)
-        rescale = latents.at(self.r_mag.exp())
-        gate = (latents.products + latents.at(self.b_enc)).relu_()
-        codes = (rescale * latents.products + latents.at(self.b_mag)).relu_() * (gate > 0)
-        active = codes > 0
-        made = latents.reconstruct(codes, self.decoder, centred)
-        through_gate = latents.reconstruct(gate, self.decoder, centred)
-        to_magnitude = made.slopes * (2 / n) * active
-        to_gate = (through_gate.slopes * 2 + weight) / n * (gate > 0)
-        slopes = to_magnitude * rescale + to_gate
-        towards = made.towards[0] * (2 / n)
+        rescale = self.r_mag.exp()
+
+        def formulas(latents: SparseLatents | DenseLatents, target: Tensor) -> Entries:
+            gate = (latents.products + latents.at(self.b_enc)).relu_()
+            open_ = gate > 0
+            codes = (latents.at(rescale) * latents.products + latents.at(self.b_mag)).relu_() * open_
+            made = latents.reconstruct(codes, self.decoder, target)
+            through_gate = latents.reconstruct(gate, self.decoder, target)
+            to_magnitude = made.slopes * (2 / n) * (codes > 0)
+            to_gate = (through_gate.slopes * (2 / n) + weight / n) * open_
+            rescaled = to_magnitude * latents.at(rescale)
+            slopes = rescaled + to_gate
+            return Entries(
+                loss=(made.squared[0] + through_gate.squared[0] + weight * gate.sum()) / n,
+                squared_error=made.squared[0],
+                codes=codes,
+                slopes=slopes,
+                towards=made.towards[0] * (2 / n),
+                sums={
+                    "b_enc": latents.sums(to_gate),
+                    "b_mag": latents.sums(to_magnitude),
+                    "r_mag": latents.sums(rescaled.mul_(latents.products)),
+                    "slopes": latents.sums(slopes),
+                },
+            )
+
+        batch = over_latents(centred, centred, self.encoder, self.b_enc, self._dtype, formulas)
         return Step(
-            loss=(made.squared[0] + through_gate.squared[0] + weight * gate.sum()) / n,
-            squared_error=made.squared[0],
-            fired=latents.fired(active),
-            l0=active.sum() / n,
-            rows=latents.rows(codes, slopes, towards),
+            loss=batch.loss,
+            squared_error=batch.squared_error,
+            fired=batch.fired,
+            l0=batch.l0,
+            rows=batch.rows,
             others={
-                "b_enc": latents.sums(to_gate),
-                "b_mag": latents.sums(to_magnitude),
-                "r_mag": latents.sums(to_magnitude * rescale * latents.products),
-                "b_dec": towards.sum(dim=0) - latents.sums(slopes) @ self.encoder,
+                "b_enc": batch.sums["b_enc"],
+                "b_mag": batch.sums["b_mag"],
+                "r_mag": batch.sums["r_mag"],
+                "b_dec": batch.towards - batch.sums["slopes"] @ self.encoder,
             },
         )
 

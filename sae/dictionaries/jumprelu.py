@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sae.dictionaries.dictionary import Dictionary
-from sae.dictionaries.latents import open_latents
+from sae.dictionaries.latents import DenseLatents, Entries, SparseLatents, over_latents
 from sae.dictionaries.step import Architecture, Step, ramp
 
 
@@ -55,29 +55,40 @@ class JumpReLUSAE(Architecture):
         centred = x - self.b_dec
         threshold = self.log_threshold.exp()
         offset = self.b_enc - (threshold - self._bandwidth / 2).clamp_min(0)
-        latents = open_latents(centred, self.encoder, offset, self._dtype)
-        z = latents.products + latents.at(self.b_enc)
-        beyond = z - latents.at(threshold)
-        active = beyond > 0
-        codes = z * active
-        made = latents.reconstruct(codes, self.decoder, centred)
-        to_codes = made.slopes * (2 / n)
-        in_window = beyond.abs() < self._bandwidth / 2
-        to_threshold = -latents.sums((latents.at(threshold) * to_codes + weight / n) * in_window) / self._bandwidth
-        slopes = to_codes * active
-        towards = made.towards[0] * (2 / n)
-        b_enc = latents.sums(slopes)
-        n_active = active.sum()
+
+        def formulas(latents: SparseLatents | DenseLatents, target: Tensor) -> Entries:
+            z = latents.products + latents.at(self.b_enc)
+            beyond = z - latents.at(threshold)
+            active = beyond > 0
+            codes = z * active
+            made = latents.reconstruct(codes, self.decoder, target)
+            to_codes = made.slopes * (2 / n)
+            in_window = beyond.abs_() < self._bandwidth / 2
+            slopes = to_codes * active
+            return Entries(
+                loss=(made.squared[0] + weight * active.sum()) / n,
+                squared_error=made.squared[0],
+                codes=codes,
+                slopes=slopes,
+                towards=made.towards[0] * (2 / n),
+                sums={
+                    "b_enc": latents.sums(slopes),
+                    "threshold": latents.sums((to_codes * latents.at(threshold) + weight / n) * in_window),
+                },
+            )
+
+        batch = over_latents(centred, centred, self.encoder, offset, self._dtype, formulas)
+        b_enc = batch.sums["b_enc"]
         return Step(
-            loss=(made.squared[0] + weight * n_active) / n,
-            squared_error=made.squared[0],
-            fired=latents.fired(active),
-            l0=n_active / n,
-            rows=latents.rows(codes, slopes, towards),
+            loss=batch.loss,
+            squared_error=batch.squared_error,
+            fired=batch.fired,
+            l0=batch.l0,
+            rows=batch.rows,
             others={
                 "b_enc": b_enc,
-                "b_dec": towards.sum(dim=0) - b_enc @ self.encoder,
-                "log_threshold": to_threshold * threshold,
+                "b_dec": batch.towards - b_enc @ self.encoder,
+                "log_threshold": -batch.sums["threshold"] * threshold / self._bandwidth,
             },
         )
 

@@ -1,10 +1,12 @@
 """Latents whose number per token is free, so that a batch may have few or many: one set of formulas for both.
 
 Young dictionaries of these kinds have half of their latents active, trained ones a hundredth. Below one in twelve only
-the active ones are touched; above, matrix products are faster. Architectures write what happens at an entry, with
-`at` for the parameters there, and need not know whether entries are a list or a matrix.
+the active ones are touched; above, matrix products are faster, a few hundred tokens at a time so that what happens
+between them stays in the cache. An architecture writes what happens at an entry, with `at` for the parameters there,
+and need not know whether entries are a list or a matrix.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -17,17 +19,74 @@ from sae.dictionaries.step import any_of
 from sae.dictionaries.support import Support
 
 _DENSE_SHARE = 1 / 12
-_TRIED_ROWS = 128
+_BLOCK_ROWS = 256
 
 
-def open_latents(inputs: Tensor, encoder: Tensor, offset: Tensor, dtype: torch.dtype) -> "SparseLatents | DenseLatents":
-    """The products encoder·x of `inputs` [n, d] where encoder·x + offset > 0; all of them, where those are many."""
-    few = inputs[:_TRIED_ROWS]
+@dataclass(frozen=True, eq=False)
+class Entries:
+    """What an architecture's formulas make of the latents of some tokens."""
+
+    loss: Tensor
+    """Scalar: these tokens' share of the loss."""
+    squared_error: Tensor
+    """Scalar: Σ‖x − x̂‖²."""
+    codes: Tensor
+    """f at each entry."""
+    slopes: Tensor
+    """∂L/∂(encoder·x) at each entry."""
+    towards: Tensor
+    """[n, d]: ∂L/∂x̂."""
+    sums: dict[str, Tensor]
+    """What adds up over tokens: gradients of parameters [d_sae], and whatever else the architecture wants."""
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """The same of a whole batch, its entries already turned into the weights' gradients."""
+
+    loss: Tensor
+    squared_error: Tensor
+    fired: Tensor
+    """bool [d_sae]."""
+    l0: Tensor
+    towards: Tensor
+    """[d]: ∂L/∂x̂, summed over tokens."""
+    sums: dict[str, Tensor]
+    rows: RowGradients
+
+
+def over_latents(
+    inputs: Tensor,
+    target: Tensor,
+    encoder: Tensor,
+    offset: Tensor,
+    dtype: torch.dtype,
+    formulas: Callable[["SparseLatents | DenseLatents", Tensor], Entries],
+) -> Batch:
+    """The `formulas` of (latents, target) where encoder·x + offset > 0, or everywhere where that is often the case.
+
+    `inputs` [n, d] is what the encoder reads, `target` [n, d] what the decoder is to make; dense products run
+    in `dtype`.
+    """
+    few = inputs[:_BLOCK_ROWS]
     tried = torch.addmm(offset.to(dtype), few.to(dtype), encoder.T.to(dtype))
     if (tried > 0).float().mean() > _DENSE_SHARE:
-        return DenseLatents((inputs.to(dtype) @ encoder.T.to(dtype)).float(), inputs, dtype)
+        return _dense(inputs, target, encoder, dtype, formulas)
     support = above(inputs, encoder, offset, dtype)
-    return SparseLatents(encode_at(inputs, encoder, torch.zeros_like(offset), support), inputs, support)
+    latents = SparseLatents(encode_at(inputs, encoder, torch.zeros_like(offset), support), support)
+    made = formulas(latents, target)
+    active = made.codes > 0
+    return Batch(
+        loss=made.loss,
+        squared_error=made.squared_error,
+        fired=any_of(support.features[active], support.d_sae),
+        l0=active.sum() / len(inputs),
+        towards=made.towards.sum(dim=0),
+        sums=made.sums,
+        rows=RowGradients(
+            EntryGradients(support, made.codes, made.slopes, made.towards[None], inputs, latents.prefixes)
+        ),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +94,7 @@ class SparseLatents:
     """Entries as a list [m]."""
 
     products: Tensor
-    inputs: Tensor
+    """encoder·x."""
     support: Support
 
     def at(self, parameter: Tensor) -> Tensor:
@@ -46,21 +105,13 @@ class SparseLatents:
         """[d_sae]: the sum of each latent's entries."""
         return values.new_zeros(self.support.d_sae).index_add_(0, self.support.features, values)
 
-    def fired(self, active: Tensor) -> Tensor:
-        """bool [d_sae]: the latents with an active entry."""
-        return any_of(self.support.features[active], self.support.d_sae)
-
     def reconstruct(self, codes: Tensor, decoder: Tensor, target: Tensor) -> Reconstruction:
         """As `sparse.reconstruct`, of one prefix."""
-        return reconstruct(codes, decoder, self.support, target, self._all)
-
-    def rows(self, codes: Tensor, slopes: Tensor, towards: Tensor, along: Tensor | None = None) -> RowGradients:
-        """The weights' gradients: ∂L/∂(product) at each entry, ∂L/∂x̂ [n, d]."""
-        entries = EntryGradients(self.support, codes, slopes, towards[None], self.inputs, self._all)
-        return RowGradients(entries, along=along)
+        return reconstruct(codes, decoder, self.support, target, self.prefixes)
 
     @property
-    def _all(self) -> Prefixes:
+    def prefixes(self) -> Prefixes:
+        """The one that holds all latents."""
         return Prefixes((self.support.d_sae,), (1.0,))
 
 
@@ -69,7 +120,7 @@ class DenseLatents:
     """Entries as a matrix [n, d_sae]; the products among them run in `dtype`."""
 
     products: Tensor
-    inputs: Tensor
+    """encoder·x."""
     dtype: torch.dtype
 
     def at(self, parameter: Tensor) -> Tensor:
@@ -80,10 +131,6 @@ class DenseLatents:
         """[d_sae]: the sum of each latent's entries."""
         return values.sum(dim=0)
 
-    def fired(self, active: Tensor) -> Tensor:
-        """bool [d_sae]: the latents with an active entry."""
-        return active.any(dim=0)
-
     def reconstruct(self, codes: Tensor, decoder: Tensor, target: Tensor) -> Reconstruction:
         """As `sparse.reconstruct`, of one prefix."""
         low = decoder.to(self.dtype)
@@ -91,9 +138,37 @@ class DenseLatents:
         slopes = (error.to(self.dtype) @ low.T).float()
         return Reconstruction(error.square().sum()[None], error[None], slopes)
 
-    def rows(self, codes: Tensor, slopes: Tensor, towards: Tensor, along: Tensor | None = None) -> RowGradients:
-        """The weights' gradients: ∂L/∂(product) at each entry, ∂L/∂x̂ [n, d]."""
-        to_decoder = codes.to(self.dtype).T @ towards.to(self.dtype)
-        to_encoder = slopes.to(self.dtype).T @ self.inputs.to(self.dtype)
-        every = torch.arange(codes.shape[1], device=codes.device)
-        return RowGradients(added=AddedRows(every, to_decoder.float(), to_encoder.float()), along=along)
+
+def _dense(
+    inputs: Tensor,
+    target: Tensor,
+    encoder: Tensor,
+    dtype: torch.dtype,
+    formulas: Callable[["SparseLatents | DenseLatents", Tensor], Entries],
+) -> Batch:
+    n, d_sae = len(inputs), len(encoder)
+    low_inputs, low_encoder = inputs.to(dtype), encoder.T.to(dtype)
+    codes, slopes = (torch.empty(n, d_sae, dtype=dtype, device=inputs.device) for _ in range(2))
+    towards = torch.empty_like(inputs)
+    fired = torch.zeros(d_sae, dtype=torch.bool, device=inputs.device)
+    loss, squared_error, n_active = (inputs.new_zeros(()) for _ in range(3))
+    sums: dict[str, Tensor] = {}
+    for start in range(0, n, _BLOCK_ROWS):
+        block = slice(start, start + _BLOCK_ROWS)
+        made = formulas(DenseLatents((low_inputs[block] @ low_encoder).float(), dtype), target[block])
+        codes[block], slopes[block], towards[block] = made.codes, made.slopes, made.towards
+        active = made.codes > 0
+        fired |= active.any(dim=0)
+        loss, squared_error, n_active = loss + made.loss, squared_error + made.squared_error, n_active + active.sum()
+        sums = {name: sums[name] + part if sums else part for name, part in made.sums.items()}
+    to_decoder, to_encoder = codes.T @ towards.to(dtype), slopes.T @ low_inputs
+    every = torch.arange(d_sae, device=inputs.device)
+    return Batch(
+        loss=loss,
+        squared_error=squared_error,
+        fired=fired,
+        l0=n_active / n,
+        towards=towards.sum(dim=0),
+        sums=sums,
+        rows=RowGradients(added=AddedRows(every, to_decoder.float(), to_encoder.float())),
+    )

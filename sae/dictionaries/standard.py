@@ -1,10 +1,12 @@
 """The ReLU sparse autoencoders with an L1 penalty: Scaling Monosemanticity's, and that of unit decoder rows."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from sae.dictionaries.dictionary import Dictionary
-from sae.dictionaries.latents import open_latents
+from sae.dictionaries.latents import DenseLatents, Entries, SparseLatents, over_latents
 from sae.dictionaries.step import Architecture, Step, ramp
 
 _START_NORM = 0.1
@@ -35,22 +37,31 @@ class StandardSAE(Architecture):
         del dead
         n = len(x)
         weight = self._l1 * ramp(progress, self._warmup)
-        latents = open_latents(x, self.encoder, self.b_enc, self._dtype)
-        codes = (latents.products + latents.at(self.b_enc)).relu_()
-        active = codes > 0
-        made = latents.reconstruct(codes, self.decoder, x - self.b_dec)
         norm = self.decoder.norm(dim=1)
-        mass = latents.sums(codes)
-        slopes = (made.slopes * 2 + weight * latents.at(norm)) / n * active
-        towards = made.towards[0] * (2 / n)
-        along = weight / n * mass / norm.clamp_min(torch.finfo(norm.dtype).tiny)
+
+        def formulas(latents: SparseLatents | DenseLatents, target: Tensor) -> Entries:
+            codes = (latents.products + latents.at(self.b_enc)).relu_()
+            made = latents.reconstruct(codes, self.decoder, target)
+            slopes = (made.slopes * (2 / n) + latents.at(weight / n * norm)) * (codes > 0)
+            mass = latents.sums(codes)
+            return Entries(
+                loss=(made.squared[0] + weight * mass @ norm) / n,
+                squared_error=made.squared[0],
+                codes=codes,
+                slopes=slopes,
+                towards=made.towards[0] * (2 / n),
+                sums={"b_enc": latents.sums(slopes), "mass": mass},
+            )
+
+        batch = over_latents(x, x - self.b_dec, self.encoder, self.b_enc, self._dtype, formulas)
+        along = weight / n * batch.sums["mass"] / norm.clamp_min(torch.finfo(norm.dtype).tiny)
         return Step(
-            loss=(made.squared[0] + weight * mass @ norm) / n,
-            squared_error=made.squared[0],
-            fired=latents.fired(active),
-            l0=active.sum() / n,
-            rows=latents.rows(codes, slopes, towards, along),
-            others={"b_enc": latents.sums(slopes), "b_dec": towards.sum(dim=0)},
+            loss=batch.loss,
+            squared_error=batch.squared_error,
+            fired=batch.fired,
+            l0=batch.l0,
+            rows=replace(batch.rows, along=along),
+            others={"b_enc": batch.sums["b_enc"], "b_dec": batch.towards},
         )
 
     def dictionary(self) -> Dictionary:
@@ -90,20 +101,29 @@ class L1SAE(Architecture):
         n = len(x)
         weight = self._l1 * ramp(progress, self._warmup)
         centred = x - self.b_dec
-        latents = open_latents(centred, self.encoder, self.b_enc, self._dtype)
-        codes = (latents.products + latents.at(self.b_enc)).relu_()
-        active = codes > 0
-        made = latents.reconstruct(codes, self.decoder, centred)
-        slopes = (made.slopes * 2 + weight) / n * active
-        towards = made.towards[0] * (2 / n)
-        b_enc = latents.sums(slopes)
+
+        def formulas(latents: SparseLatents | DenseLatents, target: Tensor) -> Entries:
+            codes = (latents.products + latents.at(self.b_enc)).relu_()
+            made = latents.reconstruct(codes, self.decoder, target)
+            slopes = (made.slopes * (2 / n) + weight / n) * (codes > 0)
+            return Entries(
+                loss=(made.squared[0] + weight * codes.sum()) / n,
+                squared_error=made.squared[0],
+                codes=codes,
+                slopes=slopes,
+                towards=made.towards[0] * (2 / n),
+                sums={"b_enc": latents.sums(slopes)},
+            )
+
+        batch = over_latents(centred, centred, self.encoder, self.b_enc, self._dtype, formulas)
+        b_enc = batch.sums["b_enc"]
         return Step(
-            loss=(made.squared[0] + weight * codes.sum()) / n,
-            squared_error=made.squared[0],
-            fired=latents.fired(active),
-            l0=active.sum() / n,
-            rows=latents.rows(codes, slopes, towards),
-            others={"b_enc": b_enc, "b_dec": towards.sum(dim=0) - b_enc @ self.encoder},
+            loss=batch.loss,
+            squared_error=batch.squared_error,
+            fired=batch.fired,
+            l0=batch.l0,
+            rows=batch.rows,
+            others={"b_enc": b_enc, "b_dec": batch.towards - b_enc @ self.encoder},
         )
 
     def dictionary(self) -> Dictionary:
