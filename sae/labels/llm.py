@@ -102,7 +102,8 @@ def feature_questions(evidence: Evidence, order: Sequence[str], config: LabelerC
         if examples is None:
             continue
         row, sizes = rows[feature_id], config.examples
-        may_show = examples.filter(pl.col("use") == "shown")
+        used = examples.to_dicts()
+        may_show = [example for example in used if example["use"] == "shown"]
         places = choose_places(may_show, row["max_activation"], sizes, evidence.radius)
         messages = label_messages(
             places, likelier.get(feature_id, []), evidence.picture if config.images else None, sizes.pictures
@@ -116,7 +117,7 @@ def feature_questions(evidence: Evidence, order: Sequence[str], config: LabelerC
             prompt,
             hashlib.sha256(prompt.encode()).hexdigest(),
             [place.example_id for place in places],
-            examples.filter(pl.col("use") == "held_out")["example_id"].to_list(),
+            [example["example_id"] for example in used if example["use"] == "held_out"],
         )
 
 

@@ -16,8 +16,10 @@ _HIDDEN = {"Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp"}
 
 def quoted(text: str) -> str:
     """Text as it may stand inside an element or an attribute: on one line, with nothing that acts."""
-    marked = _CHAT_MARK.sub("&#91;", "".join(_MARKUP.get(character, character) for character in text))
-    return "".join(_visible(character) for character in marked)
+    for character, reference in _MARKUP.items():
+        text = text.replace(character, reference)
+    text = _CHAT_MARK.sub("&#91;", text)
+    return text if text.isprintable() else "".join(_visible(character) for character in text)
 
 
 def is_hidden(character: str) -> bool:

@@ -106,69 +106,82 @@ class RequestLedger:
     def __init__(self, path: Path, budget_usd: float):
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path, self.budget_usd = path, budget_usd
-        self._connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
+        # One connection writes, in whatever thread it is called; the other one reads meanwhile.
+        self._connection, self._reader = (
+            sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False)
+            for _ in range(2)
+        )
         try:
             self._connection.execute("pragma journal_mode = wal")
             self._connection.execute("pragma synchronous = full")
             self._connection.executescript(_SCHEMA + "".join(_guards()))
         except sqlite3.DatabaseError as error:
-            self._connection.close()
+            self.close()
             raise AtlasError(
                 f"{path} is no ledger ({error}). Put the right file there, or move this one away."
             ) from error
         self._spent, self._seen = 0.0, -1
+        self._count()
 
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+        self._reader.close()
 
     def spent(self) -> float:
-        """US dollars paid or possibly paid, reservations of requests still in flight included."""
+        """US dollars paid or possibly paid when last written, reservations of requests still in flight included."""
+        return self._spent
+
+    def write(
+        self, ended: Sequence[tuple[int, Ended]], requests: Sequence[Request], run_id: str, batch: str | None = None
+    ) -> tuple[datetime, list[int]]:
+        """Settle requests that ended, then reserve others in their order until one does not fit: one commit for all.
+
+        Returns the time and the ids of those that were reserved. A request that ended before keeps its first record.
+        """
+        with _Transaction(self._connection, self._path):
+            self._count()
+            now = datetime.now(UTC)
+            spent = self._spent + sum(self._settle(request_id, end, now) for request_id, end in ended)
+            ids: list[int] = []
+            for request in requests:
+                if spent + request.reserved_usd > self.budget_usd:
+                    break
+                ids.append(self._reserve(request, run_id, batch, now))
+                spent += request.reserved_usd
+        self._spent = spent
+        return now, ids
+
+    def _count(self) -> None:
+        """Sum up again where another connection wrote since."""
         version = self._connection.execute("pragma data_version").fetchone()[0]
         if version != self._seen:
             self._spent, self._seen = self._connection.execute(_SPENT).fetchone()[0], version
-        return self._spent
 
-    def reserve(self, requests: Sequence[Request], run_id: str, batch: str | None = None) -> list[int] | None:
-        """Set the worst cost of some requests aside, all or none: their ids, or None where the budget forbids it."""
-        amount = sum(request.reserved_usd for request in requests)
-        with _Transaction(self._connection, self._path):
-            if self.spent() + amount > self.budget_usd:
-                return None
-            now = _text(datetime.now(UTC))
-            self._connection.executemany(
-                "insert or ignore into request_prompts values (?, ?)", [(r.request_sha256, r.body) for r in requests]
-            )
-            ids = [
-                self._connection.execute(
-                    "insert into requests values (null, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) returning request_id",
-                    (
-                        *(r.request_sha256, r.purpose, r.key, r.base_url, r.model, r.seed, r.send),
-                        *(batch, r.reserved_usd, run_id, now),
-                    ),
-                ).fetchone()[0]
-                for r in requests
-            ]
-        self._spent += amount
-        return ids
+    def _settle(self, request_id: int, end: Ended, now: datetime) -> float:
+        """Record how a request ended; the change of the spent sum."""
+        new = self._connection.execute(
+            "insert or ignore into request_replies values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (request_id, *end, _text(now)),
+        ).rowcount
+        if not new or end.cost_usd is None:
+            return 0.0
+        reserved = "select reserved_usd from requests where request_id = ?"
+        return end.cost_usd - self._connection.execute(reserved, (request_id,)).fetchone()[0]
 
-    def settle(self, ended: Iterable[tuple[int, Ended]]) -> datetime:
-        """Record how requests ended, all or none. A request that has ended already keeps its first record."""
-        now = datetime.now(UTC)
-        with _Transaction(self._connection, self._path):
-            for request_id, end in ended:
-                new = self._connection.execute(
-                    "insert or ignore into request_replies values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (request_id, *end, _text(now)),
-                ).rowcount
-                if new and end.cost_usd is not None:
-                    reserved = "select reserved_usd from requests where request_id = ?"
-                    self._spent += end.cost_usd - self._connection.execute(reserved, (request_id,)).fetchone()[0]
-        return now
+    def _reserve(self, request: Request, run_id: str, batch: str | None, now: datetime) -> int:
+        self._connection.execute(
+            "insert or ignore into request_prompts values (?, ?)", (request.request_sha256, request.body)
+        )
+        values = (request.purpose, request.key, request.base_url, request.model, request.seed, request.send)
+        return self._connection.execute(
+            "insert into requests values (null, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) returning request_id",
+            (request.request_sha256, *values, batch, request.reserved_usd, run_id, _text(now)),
+        ).fetchone()[0]
 
     def known(self, request_sha256: str) -> Known | None:
         """The first reply that ever came to this request, whatever it said; None where none did."""
-        row = self._connection.execute(
+        row = self._reader.execute(
             "select request_id, status, http_status, text, error, raw, input_tokens, output_tokens, cost_usd, seconds, "
             "r.created_at from requests join request_replies r using (request_id) "
             "where request_sha256 = ? and status <> 'failed' order by request_id limit 1",
@@ -178,7 +191,7 @@ class RequestLedger:
 
     def account(self, request_sha256: str) -> Account:
         """What a question cost that was sent at least once."""
-        rows = self._connection.execute(
+        rows = self._reader.execute(
             "select purpose, key, coalesce(cost_usd, reserved_usd) from requests "
             "left join request_replies using (request_id) where request_sha256 = ? order by request_id",
             (request_sha256,),
@@ -188,7 +201,7 @@ class RequestLedger:
     def pace(self) -> Pace | None:
         """How the last thousand replies came; None before the first."""
         recent = "select * from request_replies where status <> 'failed' order by request_id desc limit 1000"
-        row = self._connection.execute(f"select avg(seconds), avg(output_tokens) from ({recent})").fetchone()
+        row = self._reader.execute(f"select avg(seconds), avg(output_tokens) from ({recent})").fetchone()
         return None if None in row else Pace(*row)
 
 

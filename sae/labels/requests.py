@@ -35,6 +35,7 @@ from typing import Any, Self, TypeVar, cast
 from sae.identity import canonical_json
 from sae.labels.backoff import LONGEST_ASKED_WAIT_S, asked_wait, is_passing, wait_before
 from sae.labels.budget import most_input_tokens
+from sae.labels.cashier import Cashier
 from sae.labels.chat import Answer, HopelessError, open_client, request_body, send_once
 from sae.labels.question import (
     BudgetSpentError,
@@ -54,14 +55,13 @@ class Asker:
     """Asks one model, `concurrency` questions at a time. Use it as an async context manager, in one event loop."""
 
     def __init__(self, settings: ModelSettings, ledger_path: Path, budget_usd: float, run_id: str):
-        self.settings, self._run_id = settings, run_id
+        self.settings = settings
         self._ledger = RequestLedger(ledger_path, budget_usd)
+        self._cashier = Cashier(self._ledger, run_id)
         self._client = open_client(settings.base_url, settings.concurrency)
         self.base_url = server_address(settings.base_url)
         self._schema_works = settings.structured != "none"
         self._slots = asyncio.Semaphore(settings.concurrency)
-        self._turn, self._settled = asyncio.Lock(), asyncio.Condition()
-        self._in_flight = 0
         self._paused_until = 0.0
         self._flights: dict[str, asyncio.Future[None]] = {}
         self._hopeless: HopelessError | None = None
@@ -74,6 +74,7 @@ class Asker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._client.close()
+        await self._cashier.close()
         self._ledger.close()
 
     def spent(self) -> float:
@@ -157,17 +158,7 @@ class Asker:
         request = Request(
             sha256, body, question.purpose, question.key, self.base_url, self.settings.model, question.seed, send, worst
         )
-        # The turn keeps the order of the questions: nobody passes one that waits for money.
-        async with self._turn, self._settled:
-            while (ids := self._ledger.reserve([request], self._run_id)) is None:
-                if self._in_flight == 0:
-                    raise BudgetSpentError(
-                        f"${self._ledger.spent():.4f} of ${self._ledger.budget_usd:.2f} are spent, and the next "
-                        f"request may cost ${worst:.4f}. Raise `labeler.budget_usd` to go on."
-                    )
-                await self._settled.wait()
-            self._in_flight += 1
-        return ids[0]
+        return await self._cashier.reserve(request)
 
     async def _send(self, question: Question[T], request_id: int, structured: bool) -> tuple[Answer, datetime]:
         settings = self.settings
@@ -184,15 +175,11 @@ class Asker:
             answer = await send_once(
                 self._client, body, timeout_s=settings.timeout_s, price=settings.price, read=question.read
             )
-            return answer, self._ledger.settle([(request_id, answer.ended)])
         except HopelessError as error:
             self._hopeless = error
-            self._ledger.settle([(request_id, Ended("failed", error=str(error), cost_usd=0.0))])
+            await self._cashier.settle(request_id, Ended("failed", error=str(error), cost_usd=0.0))
             raise
-        finally:
-            async with self._settled:
-                self._in_flight -= 1
-                self._settled.notify_all()
+        return answer, await self._cashier.settle(request_id, answer.ended)
 
     def _reply(
         self, question: Question[T], sha256: str, request_id: int, ended: Ended, at: datetime, *, cached: bool

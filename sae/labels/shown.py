@@ -1,9 +1,7 @@
 """The places that a prompt shows, after Towards Monosemanticity (appendix "Automated Interpretability")."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
-
-import polars as pl
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from sae.config.labeling import ShownConfig
 
@@ -32,7 +30,9 @@ def level(activation: float, largest: float) -> int:
     return max(0, min(STRONGEST, round(STRONGEST * activation / largest))) if largest > 0 else 0
 
 
-def choose_places(examples: pl.DataFrame, largest: float, sizes: ShownConfig, radius: int = 12) -> list[Place]:
+def choose_places(
+    examples: Sequence[Mapping[str, Any]], largest: float, sizes: ShownConfig, radius: int = 12
+) -> list[Place]:
     """The places that the prompt of one feature shows: the strongest, some of each interval, random and silent ones.
 
     Those of the intervals are taken from all that are left over, the strongest interval first; where there are fewer
@@ -42,7 +42,9 @@ def choose_places(examples: pl.DataFrame, largest: float, sizes: ShownConfig, ra
     :param largest: its maximal activation
     :param radius: tokens kept on either side of an example's place
     """
-    rows = examples.sort("kind", "bin", "rank", "example_id", descending=[False, True, False, False]).to_dicts()
+    rows = sorted(
+        examples, key=lambda r: (r["kind"], -1 if r["bin"] is None else -r["bin"], r["rank"], r["example_id"])
+    )
     active = sorted((r for r in rows if r["activation"] > 0), key=lambda r: (-r["activation"], r["example_id"]))
     top = [row for row in active if row["kind"] == "top"][: sizes.top]
     used = {row["example_id"] for row in top}
@@ -50,7 +52,7 @@ def choose_places(examples: pl.DataFrame, largest: float, sizes: ShownConfig, ra
     # Random draws come from the whole of the distribution: they are set aside before the intervals take theirs.
     random = random[: sizes.random]
     used |= {row["example_id"] for row in random}
-    interval: list[Mapping[str, object]] = []
+    interval: list[Mapping[str, Any]] = []
     for number in reversed(range(sizes.intervals)):
         low, high = (largest * at / sizes.intervals for at in (number, number + 1))
         inside = [r for r in active if r["example_id"] not in used and low < r["activation"] <= high]
@@ -60,19 +62,9 @@ def choose_places(examples: pl.DataFrame, largest: float, sizes: ShownConfig, ra
     return [_place(row, kind, largest, sizes, radius) for kind, chosen in kinds.items() for row in chosen]
 
 
-def _place(row: Mapping[str, object], kind: str, largest: float, sizes: ShownConfig, radius: int) -> Place:
-    at = min(int(str(row["position"])), radius)
+def _place(row: Mapping[str, Any], kind: str, largest: float, sizes: ShownConfig, radius: int) -> Place:
+    at = min(row["position"], radius)
     window = slice(max(0, at - sizes.tokens_around), at + sizes.tokens_around + 1)
-    tokens, activations = row["tokens"], row["activations"]
-    assert isinstance(tokens, list)
-    assert isinstance(activations, list)
-    path = row["image_path"]
-    return Place(
-        str(row["example_id"]),
-        kind,
-        level(float(str(row["activation"])), largest),
-        tokens[window],
-        [level(activation, largest) for activation in activations[window]],
-        str(row["language"]),
-        None if path is None else str(path),
-    )
+    levels = [level(activation, largest) for activation in row["activations"][window]]
+    tokens, language, path = row["tokens"][window], row["language"], row["image_path"]
+    return Place(row["example_id"], kind, level(row["activation"], largest), tokens, levels, language, path)

@@ -4,7 +4,6 @@ import base64
 import re
 from xml.etree import ElementTree
 
-import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -112,7 +111,7 @@ def test_the_places_are_those_of_the_paper_as_far_as_there_are_enough():
         *_examples(15, "out_of_context"),
     ]
 
-    places = choose_places(pl.DataFrame(rows), 1.0, ShownConfig())
+    places = choose_places(rows, 1.0, ShownConfig())
 
     counts = {kind: sum(place.kind == kind for place in places) for kind in ("top", "interval", "random", "silent")}
     assert counts == {"top": 10, "interval": 24, "random": 5, "silent": 10}
@@ -124,7 +123,7 @@ def test_sizes_and_the_window_are_configurable():
     rows = [*_examples(20, "top"), *_examples(5, "out_of_context")]
     sizes = ShownConfig(top=2, intervals=0, random=0, out_of_context=1, tokens_around=3)
 
-    places = choose_places(pl.DataFrame(rows), 1.0, sizes)
+    places = choose_places(rows, 1.0, sizes)
 
     assert [place.example_id for place in places] == ["top0", "top1", "out_of_context0"]
     assert places[0].tokens == [str(n) for n in range(9, 16)]
