@@ -4,6 +4,7 @@ import json
 import math
 import re
 import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,16 @@ def read_label(text: str) -> WrittenLabel:
     Raises ValueError where it is anything else, where a text is empty or too long once cleaned, or where the confidence
     is no number from 0 to 1.
     """
+    reply = read_object(text, SCHEMA["required"])
+    return WrittenLabel(
+        bounded("label", reply["label"], LONGEST_LABEL),
+        bounded("explanation", reply["explanation"], LONGEST_EXPLANATION),
+        _confidence(reply["confidence"]),
+    )
+
+
+def read_object(text: str, keys: Collection[str]) -> dict[str, Any]:
+    """The one JSON object, bare or in one fenced block, that a reply is. Raises ValueError where it is anything else."""
     stripped = text.strip()
     fenced = _FENCE.match(stripped)
     try:
@@ -47,13 +58,9 @@ def read_label(text: str) -> WrittenLabel:
         raise ValueError("the reply is nested too deeply") from None
     except ValueError as error:
         raise ValueError(f"the reply is not JSON: {error}") from None
-    if not isinstance(reply, dict) or set(reply) != set(SCHEMA["required"]):
-        raise ValueError(f"the reply does not have the keys {', '.join(SCHEMA['required'])} and no others")
-    return WrittenLabel(
-        bounded("label", reply["label"], LONGEST_LABEL),
-        bounded("explanation", reply["explanation"], LONGEST_EXPLANATION),
-        _confidence(reply["confidence"]),
-    )
+    if not isinstance(reply, dict) or set(reply) != set(keys):
+        raise ValueError(f"the reply does not have the keys {', '.join(keys)} and no others")
+    return reply
 
 
 def clean(text: str) -> str:
