@@ -66,17 +66,24 @@ def feature(
 
 
 def audit(
-    identifier: Annotated[str, typer.Argument(metavar="ID", help="A feature's, label's or dictionary's id.")],
+    identifier: Annotated[
+        str, typer.Argument(metavar="ID", help="A feature's, label's or dictionary's id, or its beginning.")
+    ],
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> None:
-    """Print the whole chain of a feature, a label or a dictionary, up to the corpus shards, verifying each hash."""
+    """Print where a label, feature or dictionary came from, each hash verified. Exit code 1 where one differs."""
     from orchestration.audit import audit_chain, print_chain
 
-    store = Store(load_workspace().store)
+    workspace = load_workspace()
+    store = Store(workspace.store)
     with open_catalog(store) as catalog:
-        chain = audit_chain(store, catalog, identifier)
-    print(json.dumps(chain, indent=1, ensure_ascii=False, default=str) if as_json else print_chain(chain))
-    raise typer.Exit(0 if all(link["verified"] is not False for link in chain) else 1)
+        chain = audit_chain(store, catalog, workspace.state / "ledger.sqlite", identifier)
+    if as_json:
+        links = [link.to_json() for link in chain]
+        print(json.dumps(links, indent=1, ensure_ascii=False, default=str))
+    else:
+        print(print_chain(chain))
+    raise typer.Exit(1 if any(link.outcome == "MISMATCH" for link in chain) else 0)
 
 
 def show(frame: pl.DataFrame, output: Format) -> None:

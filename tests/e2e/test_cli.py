@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import subprocess
 
 import polars as pl
@@ -171,42 +170,6 @@ def test_attribute_explains_an_answer(reading, command):
     assert 0 < len(answer["features"]) <= 4
     assert all(row["feature_id"] in printed.out for row in answer["features"])
     assert all(row["ablation_effect"] is not None for row in answer["features"])
-
-
-@pytest.mark.parametrize("what", ["feature_id", "label_id", "dictionary_id"])
-def test_audit_leads_to_the_shards_and_verifies_each(what, some, command):
-    audited = command("audit", some[what])
-    chain = json.loads(command("audit", some[what], "--json").out)
-
-    assert audited.code == 0
-    assert "DAMAGED" not in audited.out
-    found = [link["what"] for link in chain]
-    assert found[-5:] == ["dictionary", "recipe", "shard", "shard", "model"]
-    assert all(link["verified"] for link in chain if link["what"] in ("dictionary", "shard"))
-    assert ("label" in found) == (what != "dictionary_id")
-    assert ("examples" in found) == (what != "dictionary_id")
-
-
-@pytest.mark.parametrize("damage", ["dictionaries/*/sae_weights.safetensors", "corpora/world/*.parquet"])
-def test_audit_names_what_is_damaged(damage, place, command):
-    for file in (place.folder / "store").glob(damage):
-        with file.open("r+b") as bytes_of:
-            bytes_of.seek(-1, os.SEEK_END)
-            last = bytes_of.read(1)
-            bytes_of.seek(-1, os.SEEK_END)
-            bytes_of.write(bytes([last[0] ^ 1]))
-
-    audited = command("audit", place.ref("dictionary", f"{SITE}.large").data_version)
-
-    assert audited.code == 1
-    assert "DAMAGED" in audited.out
-
-
-def test_audit_knows_no_such_id(reading, command):
-    asked = command("audit", "nothing")
-
-    assert asked.code == 1
-    assert "nothing" in asked.err
 
 
 def test_status_says_what_is_stale_and_why(place, command):
