@@ -1,7 +1,10 @@
 """Harvest: run a model over documents and keep what it computes at some hookpoints."""
 
+import mmap
+import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -11,16 +14,18 @@ from torch import Tensor
 from sae.activations.shard import TOKENS, ActivationShard, massive_limit
 from sae.errors import AtlasError
 from sae.models.encoding import Encoded
-from sae.models.hookpoints import hook_module, read_outputs
+from sae.models.hookpoints import hook_module, read_modules
 from sae.models.inputs import Window, cut_windows, encode_documents, length_buckets
+from sae.models.pictures import decode_picture
 from sae.models.subject import Subject, collate
 
 
 @dataclass(frozen=True)
 class _Sequence:
-    """A window with the rows of the shard that its positions fill."""
+    """A window with its document's number and the first row of the shard that the document fills."""
 
     window: Window
+    document: int
     first_row: int
 
     @property
@@ -44,13 +49,17 @@ def harvest(
     The forward pass ends at the last hookpoint. Batches hold sequences of like length, at most `batch_tokens` padded
     positions, right-padded and masked; a document longer than that or than the context is cut into windows, whose
     positions go on counting in the document. Documents with a picture are left out for a model that reads none.
-    `dtype` is the stored format; `on_batch(done, total)` counts tokens. Memory: the shard, and one batch's activations.
+    `dtype` is the stored format; `on_batch(done, total)` counts tokens.
+
+    Memory: the documents, about 150 bytes a token for tables, and one batch's activations and pictures. The vectors lie
+    in a nameless file of the temporary folder (TMPDIR), mapped into memory, which is gone with the shard.
 
     Raises AtlasError on an unknown hookpoint, a corpus without a token, and an activation that is not finite.
     """
-    for hookpoint in hookpoints:
-        hook_module(subject, hookpoint)
-    encoded = list(encode_documents(subject, documents))
+    modules = {hookpoint: hook_module(subject, hookpoint) for hookpoint in hookpoints}
+    pictures = dict(documents.filter(pl.col("image").is_not_null()).select("document_id", "image").iter_rows())
+    # A picture decoded weighs many times its file: each is decoded again when its batch comes.
+    encoded = [(name, replace(one, image=None)) for name, one in encode_documents(subject, documents)]
     sequences = list(_sequences([e for _, e in encoded], min(subject.codec.context_size, batch_tokens)))
     if not sequences:
         raise AtlasError(f"The corpus has no token that {subject.name} reads. Check the corpus's source in the config.")
@@ -62,15 +71,18 @@ def harvest(
     done = 0
     for batch in length_buckets([len(s.window.encoded) for s in sequences], batch_tokens):
         members = [sequences[index] for index in batch]
+        seen = [_with_picture(s.window.encoded, encoded[s.document][0], pictures) for s in members]
         with torch.inference_mode():
-            read = read_outputs(subject, collate(subject, [s.window.encoded for s in members]), hookpoints)
+            read = read_modules(subject, collate(subject, seen), modules)
         rows, source = _rows_of_batch(members)
         for hookpoint, hidden in read.items():
-            raw = hidden.reshape(-1, hidden.shape[-1])[source.to(hidden.device)]
-            stored = raw.to(dtype)
+            flat = hidden.reshape(-1, hidden.shape[-1])
+            stored = flat[source.to(hidden.device)].to(dtype)
             norm = stored.float().norm(dim=1).cpu()
             _check_finite(norm, rows, document_of_row, encoded, hookpoint)
-            values.setdefault(hookpoint, torch.empty(total, raw.shape[1], dtype=dtype))[rows] = stored.cpu()
+            if hookpoint not in values:
+                values[hookpoint] = mapped_rows(total, hidden.shape[-1], dtype)
+            values[hookpoint][rows] = stored.cpu()
             norms[hookpoint][rows] = norm
         done += len(rows)
         on_batch(done, total)
@@ -85,12 +97,30 @@ def harvest(
     return shards
 
 
+def mapped_rows(rows: int, width: int, dtype: torch.dtype) -> Tensor:
+    """A tensor [rows, width] in a nameless file of the temporary folder: the system writes it back as it needs memory.
+
+    Raises OSError where the disk has no room for all of it.
+    """
+    size = rows * width * dtype.itemsize
+    with tempfile.TemporaryFile(prefix="feature-atlas-") as file:
+        # Room is taken at once: a mapped file that runs out of it ends the process without a word.
+        os.posix_fallocate(file.fileno(), 0, size)
+        return torch.frombuffer(mmap.mmap(file.fileno(), size), dtype=dtype).view(rows, width)
+
+
 def _sequences(encoded: Sequence[Encoded], size: int) -> Iterator[_Sequence]:
     first = 0
-    for document in encoded:
+    for number, document in enumerate(encoded):
         for window in cut_windows(document, size):
-            yield _Sequence(window, first)
+            yield _Sequence(window, number, first)
         first += len(document)
+
+
+def _with_picture(encoded: Encoded, document_id: str, pictures: dict[str, bytes]) -> Encoded:
+    if document_id not in pictures or "image" not in encoded.modalities:
+        return encoded
+    return replace(encoded, image=decode_picture(pictures[document_id], f"document {document_id}"))
 
 
 def _rows_of_batch(members: Sequence[_Sequence]) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -10,6 +12,9 @@ from sae.errors import AtlasError
 from sae.models.encoding import Encoded
 from sae.models.pictures import decode_picture
 from sae.models.subject import Subject
+
+_PADDING = 0.04
+"""Largest share of padding in the positions of all batches together."""
 
 
 @dataclass(frozen=True)
@@ -72,17 +77,40 @@ def cut_windows(encoded: Encoded, size: int) -> list[Window]:
 def length_buckets(lengths: Iterable[int], batch_tokens: int) -> list[list[int]]:
     """Indices of sequences in batches of at most `batch_tokens` padded positions, the longest first.
 
-    Sorting by length keeps padding small; starting with the longest shows at once whether memory suffices.
+    Sequences of like length share a batch; full batches are split, those first that save most, until at most 4% of all
+    positions are padding. Starting with the longest shows at once whether memory suffices.
     """
-    order = sorted(enumerate(lengths), key=lambda entry: (-entry[1], entry[0]))
-    batches: list[list[int]] = []
+    given = np.fromiter(lengths, dtype=np.int64)
+    order = np.argsort(-given, kind="stable")
+    ranked = given[order]
+    starts = _full_batches(ranked, batch_tokens)
+    spans = [_best_split(ranked, start, stop) for start, stop in pairwise([*starts, len(ranked)])]
+    heapify(spans)
+    padding = sum((stop - start) * int(ranked[start]) for _, start, _, stop in spans) - int(ranked.sum())
+    while padding > _PADDING / (1 - _PADDING) * int(ranked.sum()):
+        saved, start, middle, stop = heappop(spans)
+        padding += saved
+        heappush(spans, _best_split(ranked, start, middle))
+        heappush(spans, _best_split(ranked, middle, stop))
+    return [order[start:stop].tolist() for start, stop in sorted((start, stop) for _, start, _, stop in spans)]
+
+
+def _full_batches(ranked: np.ndarray, batch_tokens: int) -> list[int]:
+    """Where each batch starts, when all are as large as they may be."""
+    starts: list[int] = []
     longest = 0
-    for index, length in order:
-        if not batches or (len(batches[-1]) + 1) * longest > batch_tokens:
-            batches.append([])
+    for index, length in enumerate(ranked.tolist()):
+        if not starts or (index - starts[-1] + 1) * longest > batch_tokens:
+            starts.append(index)
             longest = length
-        batches[-1].append(index)
-    return batches
+    return starts
+
+
+def _best_split(ranked: np.ndarray, start: int, stop: int) -> tuple[int, int, int, int]:
+    """Minus the padding that the best cut of a batch in two saves, the batch's start, the cut, its stop."""
+    saved = (ranked[start] - ranked[start:stop]) * (stop - np.arange(start, stop))
+    cut = int(saved.argmax())
+    return -int(saved[cut]), start, start + cut, stop
 
 
 def _before_picture(encoded: Encoded, start: int, stop: int) -> int:

@@ -63,6 +63,19 @@ def test_batches_hold_each_sequence_once_within_bounds(lengths: list[int], batch
     assert all(max(lengths[i] for i in b) <= min(lengths[i] for i in a) for a, b in itertools.pairwise(batches))
 
 
+@given(st.lists(st.integers(1, 200), min_size=1, max_size=80), st.integers(200, 4096))
+def test_less_than_a_twentieth_of_all_positions_is_padding(lengths: list[int], batch_tokens: int):
+    batches = length_buckets(lengths, batch_tokens)
+
+    padded = sum(len(batch) * max(lengths[index] for index in batch) for batch in batches)
+    assert 1 - sum(lengths) / padded < 0.05
+
+
+def test_sequences_of_one_length_fill_their_batches():
+    assert [len(batch) for batch in length_buckets([8] * 25, 80)] == [10, 10, 5]
+    assert length_buckets([], 80) == []
+
+
 def test_documents_with_pictures_are_left_to_models_that_see(llama: Subject):
     picture = encode_picture(np.zeros((2, 2, 3), np.uint8))
     documents = documents_table("c", "c-00000", [Document("The"), Document("<image>", modality="image", image=picture)])
