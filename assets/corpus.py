@@ -1,12 +1,15 @@
 """The corpus: sources cut into shards of documents."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 import polars as pl
 
-from orchestration.asset import made, source
+from orchestration.asset import source
 from orchestration.checks import Check
 from orchestration.partitions import Keys
-from orchestration.resources import Atlas
+from orchestration.ranged_asset import made_in_ranges
+from orchestration.resources import Atlas, Stage
 from sae.config import load_workspace
 from sae.identity import frame_id
 
@@ -20,29 +23,32 @@ def corpus_definitions() -> dg.Definitions:
 def corpus_assets(keys: Keys) -> list[dg.AssetsDefinition]:
     """`corpus_source` (observed) and `corpus`."""
 
-    @made(keys, "corpus", group="corpus", io="documents", after=["corpus_source"], kinds={"parquet", "polars"})
-    def corpus(context: dg.AssetExecutionContext, atlas: Atlas) -> dg.MaterializeResult:
+    @made_in_ranges(
+        keys, "corpus", group="corpus", io="documents", after=["corpus_source"], kinds={"parquet", "polars"}
+    )
+    def corpus(context: dg.AssetExecutionContext, atlas: Atlas, stages: list[Stage]) -> Iterator[dg.MaterializeResult]:
         """The documents of one shard: text, pictures, language and, where it is known, which concept stands where."""
         from sae.corpora.sources import read_shard
 
-        stage = atlas.stage(context)
-        if kept := stage.kept():
-            return kept
-        shard = context.partition_key
-        name = shard.rsplit("-", 1)[0]
-        documents = read_shard(name, atlas.config.corpora[name], atlas.seed, shard, atlas.workspace.path.parent)
-        return stage.made(
-            documents,
-            frame_id(documents),
-            facts={"n_documents": documents.height},
-            metadata={
-                "documents": documents.height,
-                "characters": int(documents["text"].str.len_chars().sum()),
-                "languages": dg.MetadataValue.json(_counts(documents, "language")),
-                "first_lines": dg.MetadataValue.text("\n".join(text[:200] for text in documents["text"].head(5))),
-            },
-            checks=[Check("corpus_not_empty", documents.height > 0, documents.height, 1)],
-        )
+        for stage in stages:
+            if kept := stage.kept():
+                yield kept
+                continue
+            shard = str(stage.cell.partition)
+            name = shard.rsplit("-", 1)[0]
+            documents = read_shard(name, atlas.config.corpora[name], atlas.seed, shard, atlas.workspace.path.parent)
+            yield stage.made(
+                documents,
+                frame_id(documents),
+                facts={"n_documents": documents.height},
+                metadata={
+                    "documents": documents.height,
+                    "characters": int(documents["text"].str.len_chars().sum()),
+                    "languages": dg.MetadataValue.json(_counts(documents, "language")),
+                    "first_lines": dg.MetadataValue.text("\n".join(text[:200] for text in documents["text"].head(5))),
+                },
+                checks=[Check("corpus_not_empty", documents.height > 0, documents.height, 1)],
+            )
 
     return [
         source(keys, "corpus_source", group="corpus", description="What a shard is cut from, by its content's hash."),

@@ -11,7 +11,7 @@ from orchestration.asset import made, source
 from orchestration.checks import missed, quality_checks
 from orchestration.partitions import Cell, Keys
 from orchestration.pinned import Basis
-from orchestration.refs import Ref, missing_files
+from orchestration.refs import Ref, file_faults
 from orchestration.resources import Atlas, utc_now
 from orchestration.sources import resolved_recipe
 from sae.config import load_workspace
@@ -103,7 +103,7 @@ def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
             return
         rejected = {"candidate": candidate.data_version, "because": faults}
         context.log.warning(f"{candidate.data_version} is kept but not current: {rejected['because']}")
-        if previous and not missing_files(atlas.store, previous):
+        if previous and not file_faults(atlas.store, previous):
             yield stage.adopted(previous, {"accepted": False, "rejected": rejected})
 
     return [

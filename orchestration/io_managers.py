@@ -33,10 +33,16 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Artifact) -> None:
         """Store the value and make its ref current."""
+        self.keep(obj)
+
+    def keep(self, artifact: Artifact) -> Ref:
+        """Store a value and make its ref, which is returned, current."""
+        if artifact.kept:
+            return artifact.ref
         store = self.atlas.store
-        if not obj.kept:
-            files = self.write(store, obj.ref, obj.value)
-            write_ref(store, replace(obj.ref, files=dict(files)))
+        ref = replace(artifact.ref, files=dict(self.write(store, artifact.ref, artifact.value)))
+        write_ref(store, ref)
+        return ref
 
     def load_input(self, context: dg.InputContext) -> Any:
         """The value of the one upstream cell. Assets that gather many cells read their refs instead."""
@@ -99,12 +105,17 @@ class RecordIOManager(ArtifactIOManager):
 class ActivationsIOManager(ArtifactIOManager):
     """The activations of one shard at one site."""
 
-    def write(self, store: Store, ref: Ref, value: "ActivationShard") -> Mapping[str, StoredFile]:
-        """`activations/<site>/<shard>-<id>.safetensors` and, row by row beside it, the tokens as Parquet."""
+    def write(self, store: Store, ref: Ref, value: "ActivationShard | pl.DataFrame") -> Mapping[str, StoredFile]:
+        """`activations/<site>/<shard>-<id>.safetensors` and, row by row beside it, the tokens as Parquet.
+
+        A streamed site hands over the tokens alone.
+        """
         from sae.activations.shard import save_shard
 
         shard, site = str(ref.partition).split("|")
         stem = f"activations/{site}/{shard}-{ref.data_version}"
+        if isinstance(value, pl.DataFrame):
+            return {"tokens": write_frame(store, f"{stem}.parquet", value)}
         with store.writing(f"{stem}.safetensors") as tensors, store.writing(f"{stem}.parquet") as tokens:
             save_shard(value, tensors, tokens)
         return {"tensors": store.describe(f"{stem}.safetensors"), "tokens": store.describe(f"{stem}.parquet")}
@@ -116,6 +127,13 @@ class ActivationsIOManager(ArtifactIOManager):
 
 class DictionaryIOManager(ArtifactIOManager):
     """A dictionary's folder; the value read is the dictionary with all that it pins."""
+
+    def handle_output(self, context: dg.OutputContext, obj: Artifact) -> None:
+        """Store the dictionary, make its ref current, and only then let its training's checkpoints go."""
+        from sae.dictionaries.checkpoints import Checkpoints
+
+        super().handle_output(context, obj)
+        Checkpoints(self.atlas.store, obj.ref.build_key).clear()
 
     def write(self, store: Store, ref: Ref, value: Path | None) -> Mapping[str, StoredFile]:
         """`dictionaries/<dictionary_id>/` from a local folder, which is used up; the gate's refs add no file."""

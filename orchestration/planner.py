@@ -1,9 +1,9 @@
 """The one planner: what is missing or stale, and why, from what is recorded now.
 
 By level, not by remembered events: for every cell the inputs wanted now (versions of the observed sources and of the
-upstream cells) are held against those recorded in its ref, whose files must be there. It keeps no state, so a killed
-run or a missed tick loses no change. Only a cell's direct inputs count: whether what lies further down must be made
-again shows when its own inputs have been made, and a result that came out the same stops there.
+upstream cells) are held against those recorded in its ref, whose files must be there in their size. It keeps no state,
+so a killed run or a missed tick loses no change. Only a cell's direct inputs count: whether what lies further down must
+be made again shows when its own inputs have been made, and a result that came out the same stops there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from orchestration.partitions import Cell, Keys
-from orchestration.refs import Ref, build_key, missing_files, read_ref
+from orchestration.recorded import Recorded
+from orchestration.refs import Ref, build_key
 from orchestration.sources import SOURCES
 from sae.storage import Store
 
@@ -68,15 +69,16 @@ def plan(
     give) are not tried again; what needs them is lost too, but a stage that gathers many cells goes on without them.
     """
     refs: dict[Cell, Ref] = {}
+    recorded = Recorded(store)
     standings: dict[Cell, Standing] = {}
     for asset in graph.assets:
         for cell in keys.cells(asset):
-            if ref := read_ref(store, cell):
+            if ref := recorded.ref(cell):
                 refs[cell] = ref
             if cell in given_up:
                 standings[cell] = Standing(cell, "lost", ("it was tried and gave nothing",))
                 continue
-            standings[cell] = _standing(cell, keys, graph, store, refs, standings, observed)
+            standings[cell] = _standing(cell, keys, graph, recorded, refs, standings, observed)
     return Plan(tuple(standings.values()), refs)
 
 
@@ -84,7 +86,7 @@ def _standing(
     cell: Cell,
     keys: Keys,
     graph: Graph,
-    store: Store,
+    recorded: Recorded,
     refs: Mapping[Cell, Ref],
     standings: Mapping[Cell, Standing],
     observed: Mapping[Cell, str],
@@ -108,8 +110,8 @@ def _standing(
         return Standing(cell, "missing", ("it was never made",))
     if ref.build_key != build_key(cell, graph.code_versions[cell.asset], inputs):
         return Standing(cell, "stale", why_stale(ref, graph.code_versions[cell.asset], inputs))
-    if gone := missing_files(store, ref):
-        return Standing(cell, "stale", tuple(f"{path} is missing from the store" for path in gone[:3]))
+    if faults := recorded.faults(ref):
+        return Standing(cell, "stale", tuple(faults[:3]))
     return Standing(cell, "fresh")
 
 

@@ -65,9 +65,19 @@ def write_ref(store: Store, ref: Ref) -> None:
     store.write_bytes(ref_path(ref.cell), json.dumps(asdict(ref), indent=1, ensure_ascii=False).encode())
 
 
-def missing_files(store: Store, ref: Ref) -> list[str]:
-    """Paths of a ref's files that the store does not hold any more."""
-    return [file.path for file in ref.files.values() if not store.exists(file.path)]
+def file_faults(store: Store, ref: Ref) -> list[str]:
+    """What is wrong with a ref's files at a glance, in words: missing ones, and those of another size.
+
+    Hashes are compared where a file is opened: a plan that read everything would take as long as making it.
+    """
+    faults = []
+    for file in ref.files.values():
+        size = store.size(file.path)
+        if size is None:
+            faults.append(f"{file.path} is missing from the store")
+        elif size != file.size:
+            faults.append(f"{file.path} is damaged: it has {size} bytes, {file.size} were written")
+    return faults
 
 
 def ref_path(cell: Cell) -> str:

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import fsspec
 
-from sae.errors import AtlasError
+from sae.errors import AtlasError, DamagedFileError
 from sae.identity import file_sha256
 
 STORE_SCHEMA = 1
@@ -51,6 +51,17 @@ class Store:
             PurePosixPath(entry["name"]).name for entry in self._fs.ls(full, detail=True) if entry["type"] == "file"
         )
         return sorted(f"{folder}/{name}" for name in names if not name.startswith(_TEMPORARY))
+
+    def sizes_in(self, folder: str) -> dict[str, int]:
+        """Size in bytes of each file right inside a folder, by path; empty where there is no such folder."""
+        full = self._full(folder)
+        if not self._fs.exists(full):
+            return {}
+        if self.is_local:
+            with os.scandir(full) as entries:
+                return {f"{folder}/{entry.name}": entry.stat().st_size for entry in entries if entry.is_file()}
+        listed = self._fs.ls(full, detail=True)
+        return {f"{folder}/{PurePosixPath(e['name']).name}": int(e["size"]) for e in listed if e["type"] == "file"}
 
     def read_bytes(self, path: str) -> bytes:
         """The content of a file. Raises AtlasError where it is missing."""
@@ -111,13 +122,26 @@ class Store:
         return StoredFile(path, local.stat().st_size, file_sha256(local))
 
     def verify(self, file: StoredFile) -> Path:
-        """The local path of a file whose size and hash are as recorded. Raises AtlasError naming a damaged one."""
+        """The local path of a file whose size and hash are as recorded. Raises DamagedFileError naming another one."""
         local = self.local(file.path)
         if local.stat().st_size != file.size or file_sha256(local) != file.sha256:
-            raise AtlasError(
+            raise DamagedFileError(
                 f"{file.path} is damaged: its hash is not the recorded one. Delete it and run `atlas run`."
             )
         return local
+
+    def size(self, path: str) -> int | None:
+        """Size of a file in bytes; None where it is missing."""
+        try:
+            return int(self._fs.size(self._full(path)))
+        except FileNotFoundError:
+            return None
+
+    def set_aside(self, path: str) -> str:
+        """Give a damaged file the name that is returned, so that it counts as missing and can still be looked at."""
+        aside = f"{path}.damaged"
+        self._fs.mv(self._full(path), self._full(aside))
+        return aside
 
     def delete(self, path: str) -> None:
         """Remove a file."""

@@ -69,10 +69,9 @@ def run(
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Say what is missing or stale, and why."""
-    from orchestration.runner import open_session, register_shards
+    from orchestration.runner import open_session
 
     session = open_session(load_workspace())
-    register_shards(session)
     standings = session.plan().standings
     due = [standing for standing in standings if standing.state != "fresh"]
     if as_json:

@@ -3,7 +3,7 @@
 import pytest
 
 from orchestration.partitions import Cell
-from orchestration.refs import Ref, build_key, missing_files, read_ref, ref_path, write_ref
+from orchestration.refs import Ref, build_key, file_faults, read_ref, ref_path, write_ref
 from sae.errors import AtlasError
 from sae.storage import Store
 
@@ -44,13 +44,17 @@ def test_a_damaged_ref_is_named(content, store):
         read_ref(store, Cell("features", "x"))
 
 
-def test_a_file_that_is_gone_is_missing(store):
+def test_a_file_of_another_size_or_gone_is_a_fault(store):
     ref = make_ref(store)
-    assert missing_files(store, ref) == []
+    assert file_faults(store, ref) == []
+
+    path = store.local("tables/t.parquet")
+    size = path.stat().st_size
+    path.write_bytes(path.read_bytes()[:-1])
+    assert file_faults(store, ref) == [f"tables/t.parquet is damaged: it has {size - 1} bytes, {size} were written"]
 
     store.delete("tables/t.parquet")
-
-    assert missing_files(store, ref) == ["tables/t.parquet"]
+    assert file_faults(store, ref) == ["tables/t.parquet is missing from the store"]
 
 
 def test_the_build_key_follows_cell_code_and_inputs_and_no_order():
