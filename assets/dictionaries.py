@@ -41,6 +41,7 @@ def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
     ) -> dg.MaterializeResult:
         """A sparse autoencoder trained on the site's train shards and measured on the held-out ones."""
         from sae.dictionaries.build import build_dictionary
+        from sae.dictionaries.checkpoints import Checkpoints
 
         stage = atlas.stage(context)
         if kept := stage.kept():
@@ -62,12 +63,14 @@ def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         built = build_dictionary(
             recipe,
             basis.manifest,
-            atlas.store,
+            basis.source,
             basis.subject(),
             basis.documents("held_out"),
             Path(tempfile.mkdtemp(prefix="feature-atlas-dictionary-")),
             pinned,
+            Checkpoints(atlas.store, stage.build_key),
             on_step=atlas.progress(f"dictionary {context.partition_key}", "tokens"),
+            warn=context.log.warning,
         )
         return stage.made(
             built.folder,

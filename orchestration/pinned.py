@@ -19,6 +19,7 @@ from sae.storage import Store, StoredFile
 if TYPE_CHECKING:
     from sae.activations.manifest import ActivationSet
     from sae.activations.shard import ActivationShard
+    from sae.activations.source import ActivationSource
     from sae.dictionaries.dictionary import Dictionary
     from sae.features.neighbors import Directions
     from sae.models.subject import Subject
@@ -48,22 +49,34 @@ class Basis:
         model = self.facts["model"]
         return open_subject(self.store, f"models/{model['model_id']}", model["name"], tuple(model["files"]))
 
+    @cached_property
+    def source(self) -> "ActivationSource":
+        """What opens the activation shards: their files, or at a streamed site the model."""
+        from sae.activations.source import StoredActivations
+        from sae.activations.stream import StreamedActivations
+
+        if (streamed := self.manifest.streamed) is None:
+            return StoredActivations(self.store)
+        return StreamedActivations(
+            self.store, self.subject(), self.manifest.hookpoint, streamed, self._documents_of_shard
+        )
+
     def openers(self, split: str | None = None) -> "list[Callable[[], ActivationShard]]":
         """Openers of the activation shards of one split, or of both."""
-        from sae.activations.manifest import open_record
-
         entries = [entry for entry in self.manifest.shards if split in (None, entry.split)]
-        return [partial(open_record, self.store, entry.record) for entry in entries]
+        return [partial(self.source.open, entry.record) for entry in entries]
 
     def shards(self, split: str | None = None) -> "list[ActivationShard]":
-        """The activation shards of one split, or of both: memory-mapped, verified."""
+        """The activation shards of one split, or of both: verified, their vectors read when asked for."""
         return [opener() for opener in self.openers(split)]
 
     def documents(self, split: str | None = None) -> pl.DataFrame:
         """The documents of one split, or of both, with pictures and mentions."""
         wanted = [entry.shard for entry in self.manifest.shards if split in (None, entry.split)]
-        files = self.facts["documents"]
-        return pl.concat([read_documents(self.store, StoredFile(**files[shard])) for shard in wanted])
+        return pl.concat([self._documents_of_shard(shard) for shard in wanted])
+
+    def _documents_of_shard(self, shard: str) -> pl.DataFrame:
+        return read_documents(self.store, StoredFile(**self.facts["documents"][shard]))
 
 
 class Pinned(Basis):

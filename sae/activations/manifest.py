@@ -10,10 +10,10 @@ from typing import Literal
 
 import torch
 
-from sae.activations.shard import ActivationShard, open_shard
+from sae.activations.shard import ActivationShard
 from sae.errors import AtlasError
 from sae.identity import canonical_json, content_id
-from sae.storage import Store, StoredFile
+from sae.storage import StoredFile
 
 Normalisation = Literal["sqrt_d", "mean_square"]
 
@@ -43,9 +43,24 @@ class ShardRecord:
     shard: str
     """`<corpus>-<00000>`."""
     data_version: str
-    tensors: StoredFile
+    tensors: StoredFile | None
+    """The vectors; None at a streamed site."""
     tokens: StoredFile
     statistics: ShardStatistics
+
+
+@dataclass(frozen=True)
+class Streaming:
+    """How the vectors of a streamed site are read again."""
+
+    batch_tokens: int
+    """Positions of one forward pass."""
+    dtype: Literal["float32", "bfloat16", "float16"]
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """The number format as torch has it."""
+        return getattr(torch, self.dtype)
 
 
 @dataclass(frozen=True)
@@ -75,6 +90,8 @@ class ActivationSet:
     """Number that each activation is multiplied by before training."""
     mean: list[float]
     """[d]: mean raw activation of the trainable tokens of the train shards."""
+    streamed: Streaming | None = None
+    """Set where no vector is stored."""
 
     @property
     def id(self) -> str:
@@ -123,7 +140,11 @@ def measure_shard(shard: ActivationShard) -> ShardStatistics:
 
 
 def build_activation_set(
-    site: str, hookpoint: str, normalisation: Normalisation, records: Sequence[ShardRecord]
+    site: str,
+    hookpoint: str,
+    normalisation: Normalisation,
+    records: Sequence[ShardRecord],
+    streamed: Streaming | None = None,
 ) -> ActivationSet:
     """Split the shards and work out the normalisation.
 
@@ -152,12 +173,8 @@ def build_activation_set(
         normalisation=normalisation,
         scale=math.sqrt(d_model) / mean_norm if normalisation == "sqrt_d" else math.sqrt(d_model / mean_square),
         mean=[math.fsum(sums) / n for sums in zip(*(statistics.sum_vector for statistics in train), strict=True)],
+        streamed=streamed,
     )
-
-
-def open_record(store: Store, record: ShardRecord) -> ActivationShard:
-    """Open a shard whose files are as recorded. Raises AtlasError naming a damaged or missing file."""
-    return open_shard(store.verify(record.tensors), store.verify(record.tokens))
 
 
 def activation_set_to_json(activation_set: ActivationSet) -> str:
@@ -170,7 +187,8 @@ def activation_set_from_json(text: str) -> ActivationSet:
     try:
         fields = json.loads(text)
         shards = tuple(ShardEntry(record_from_dict(entry["record"]), entry["split"]) for entry in fields.pop("shards"))
-        return ActivationSet(shards=shards, **fields)
+        streamed = fields.pop("streamed", None)
+        return ActivationSet(shards=shards, streamed=streamed and Streaming(**streamed), **fields)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise AtlasError("The activation set's manifest is damaged. Delete it and run `atlas run`.") from error
 
@@ -180,7 +198,7 @@ def record_from_dict(fields: dict) -> ShardRecord:
     return ShardRecord(
         shard=fields["shard"],
         data_version=fields["data_version"],
-        tensors=StoredFile(**fields["tensors"]),
+        tensors=fields["tensors"] and StoredFile(**fields["tensors"]),
         tokens=StoredFile(**fields["tokens"]),
         statistics=ShardStatistics(**fields["statistics"]),
     )

@@ -123,19 +123,30 @@ def save_shard(shard: ActivationShard, tensors_path: Path, tokens_path: Path) ->
     shard.tokens.write_parquet(tokens_path, compression="zstd")
 
 
+def read_tokens(path: Path) -> pl.DataFrame:
+    """The table of tokens of a shard. Raises AtlasError where the file is damaged."""
+    try:
+        tokens = pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise _damaged(path, " ".join(str(error).split())[:200]) from error
+    if tokens.schema != TOKENS:
+        raise _damaged(path, "its columns are not those of a table of tokens")
+    return tokens
+
+
 def open_shard(tensors_path: Path, tokens_path: Path) -> ActivationShard:
     """Open a shard; the vectors stay on disk, and each reading of `values` maps them into memory.
 
     Raises AtlasError where a file is damaged or the two do not belong together.
     """
+    tokens = read_tokens(tokens_path)
     try:
-        tokens = pl.read_parquet(tokens_path)
         with safe_open(os.fspath(tensors_path), framework="pt") as file:
             values = file.get_tensor(KEY)
             limit = float((file.metadata() or {}).get(_MASSIVE_NORM, math.inf))
-    except (SafetensorError, pl.exceptions.PolarsError, OSError) as error:
+    except (SafetensorError, OSError) as error:
         raise _damaged(tensors_path, " ".join(str(error).split())[:200]) from error
-    if tokens.schema != TOKENS or values.ndim != 2 or len(tokens) != len(values):
+    if values.ndim != 2 or len(tokens) != len(values):
         shape = list(values.shape)
         raise _damaged(tensors_path, f"{len(tokens)} tokens stand beside activations of shape {shape}")
     return ActivationShard(tokens, ReadValues(partial(_mapped, tensors_path), values.shape[1], values.dtype), limit)

@@ -59,10 +59,13 @@ class SiteConfig(Section):
     """For example `layers.12`: the output of block 12."""
     corpora: tuple[Name, ...] = Field(min_length=1)
     """The corpora read at this site."""
+    mode: Literal["cached", "streamed"] = "cached"
+    """`cached` stores the activations; `streamed` stores tokens and normalisation, and asks the model again each time:
+    slower, and next to nothing on disk."""
     batch_tokens: int = Field(default=4096, ge=16)
     """Positions of one forward pass."""
     store_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Number format of the stored activations."""
+    """Number format of the activations, stored or streamed."""
     normalisation: Literal["sqrt_d", "mean_square"] = "sqrt_d"
     """One scalar a site: mean L2 norm sqrt(d) (April 2024 update), or mean squared norm d (Scaling Monosemanticity)."""
     massive_norm_ratio: float = Field(default=10.0, gt=1)

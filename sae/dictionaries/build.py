@@ -12,18 +12,19 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from sae.activations.manifest import ActivationSet, open_record
+from sae.activations.manifest import ActivationSet
 from sae.activations.reader import ShuffledReader, held_out_batches
+from sae.activations.source import ActivationSource
 from sae.config import RecipeConfig
+from sae.dictionaries.checkpoints import Checkpoints, train_resumably
 from sae.dictionaries.dictionary import Dictionary
 from sae.dictionaries.layout import save_dictionary
 from sae.dictionaries.loss_recovered import LossRecovered, loss_by_group, pooled
 from sae.dictionaries.metrics import DictionaryMetrics, evaluate
-from sae.dictionaries.training import TrainingPoint, train
+from sae.dictionaries.training import Training, TrainingPoint
 from sae.models.encoding import Encoded
 from sae.models.inputs import encode_documents
 from sae.models.subject import Subject
-from sae.storage import Store
 
 LOSS_DOCUMENTS = 100
 """Held-out documents, those that the model reads, over which the loss recovered is measured."""
@@ -55,29 +56,33 @@ class BuiltDictionary:
 def build_dictionary(
     recipe: RecipeConfig,
     activation_set: ActivationSet,
-    store: Store,
+    source: ActivationSource,
     subject: Subject,
     documents: pl.DataFrame,
     folder: Path,
     provenance: Mapping[str, Any],
+    checkpoints: Checkpoints,
     on_step: Callable[[int, int], None] = lambda done, total: None,
+    warn: Callable[[str], None] = lambda words: None,
 ) -> BuiltDictionary:
     """Train on the set's train shards, measure on its held-out ones and on the first held-out `documents` by id.
 
-    `recipe.seed` decides everything that is random (None is 0). Written: SAELens' files, and `provenance` with the
-    normalisation, the quality and the training's history added to it.
-    Raises AtlasError as `train`, `evaluate` and `loss_recovered` do.
+    `recipe.seed` decides everything that is random (None is 0). Training goes on from the last of the `checkpoints`,
+    saves one every `recipe.checkpoint_every` seconds and leaves them to the caller; `warn` is told of a damaged one.
+    Written: SAELens' files, and `provenance` with the normalisation, the quality and the training's history added.
+    Raises AtlasError as `train_resumably`, `evaluate` and `loss_recovered` do.
     """
     openers = {
-        split: [partial(open_record, store, record) for record in activation_set.split(split)]
+        split: [partial(source.open, record) for record in activation_set.split(split)]
         for split in ("train", "held_out")
     }
     seed = recipe.seed or 0
     mean = torch.tensor(activation_set.mean)
     reader = ShuffledReader(openers["train"], recipe.batch, seed, recipe.tokens)
-    trained = train(
-        recipe, reader, activation_set.d_model, activation_set.scale, mean, seed, subject.device, on_step=on_step
+    training = partial(
+        Training, recipe, activation_set.d_model, activation_set.scale, mean, seed=seed, device=subject.device
     )
+    trained = train_resumably(training, reader, checkpoints, recipe.checkpoint_every, on_step, warn)
     readable = encode_documents(subject, documents.sort("document_id"))
     encoded = [one for _, one in islice(readable, LOSS_DOCUMENTS)]
     dictionary = _described(trained.dictionary, subject, activation_set.hookpoint, encoded)

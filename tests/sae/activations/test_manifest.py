@@ -15,10 +15,10 @@ from sae.activations.manifest import (
     activation_set_to_json,
     build_activation_set,
     measure_shard,
-    open_record,
     record_from_dict,
 )
 from sae.activations.shard import ActivationShard, save_shard, shard_version
+from sae.activations.source import StoredActivations
 from sae.errors import AtlasError
 from sae.storage import Store
 
@@ -105,7 +105,8 @@ def test_one_shard_leaves_nothing_to_train_on(tmp_path: Path):
 def test_a_damaged_shard_is_found_by_its_hash(tmp_path: Path):
     store = Store(str(tmp_path))
     record = _stored(store, "a-00000", make_shard(_values(0)))
-    assert torch.equal(open_record(store, record).values, _values(0))
+    assert torch.equal(StoredActivations(store).open(record).values, _values(0))
+    assert record.tensors is not None
 
     path = store.local(record.tensors.path)
     data = bytearray(path.read_bytes())
@@ -113,7 +114,7 @@ def test_a_damaged_shard_is_found_by_its_hash(tmp_path: Path):
     path.write_bytes(bytes(data))
 
     with pytest.raises(AtlasError, match=r"a-00000\.safetensors is damaged"):
-        open_record(store, record)
+        StoredActivations(store).open(record)
 
 
 def test_measuring_refuses_a_nan():

@@ -8,8 +8,10 @@ import torch
 from sae.activations.harvest import harvest
 from sae.activations.manifest import ActivationSet, ShardRecord, build_activation_set, measure_shard
 from sae.activations.shard import save_shard, shard_version
+from sae.activations.source import StoredActivations
 from sae.config import RecipeConfig
 from sae.dictionaries.build import build_dictionary, curve_table, still_silent
+from sae.dictionaries.checkpoints import Checkpoints
 from sae.dictionaries.layout import dictionary_id, load_dictionary
 from sae.dictionaries.training import TrainingPoint
 from sae.models.subject import Subject
@@ -58,7 +60,14 @@ def test_a_site_becomes_a_dictionary_in_a_folder(
     activation_set, store = site
 
     built = build_dictionary(
-        RECIPE, activation_set, store, five_words, documents(40, 10), tmp_path / "made", {"recipe": "plain"}
+        RECIPE,
+        activation_set,
+        StoredActivations(store),
+        five_words,
+        documents(40, 10),
+        tmp_path / "made",
+        {"recipe": "plain"},
+        Checkpoints(store, "key"),
     )
 
     opened = load_dictionary(tmp_path / "made")
@@ -85,7 +94,14 @@ def test_the_same_site_and_recipe_make_the_same_dictionary(
 
     first, again, other = (
         build_dictionary(
-            recipe, activation_set, store, five_words, documents(40, 3), tmp_path / str(number), {}
+            recipe,
+            activation_set,
+            StoredActivations(store),
+            five_words,
+            documents(40, 3),
+            tmp_path / str(number),
+            {},
+            Checkpoints(store, str(number)),
         ).dictionary_id
         for number, recipe in enumerate([RECIPE, RECIPE, RECIPE.model_copy(update={"seed": 5})])
     )
