@@ -2,17 +2,19 @@
 
 import json
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 import dagster as dg
-import polars as pl
 
 from orchestration.asset import made, source
 from orchestration.checks import at_most
+from orchestration.document_files import read_documents
 from orchestration.partitions import Cell, Keys
-from orchestration.resources import Atlas
-from sae.config import load_workspace
+from orchestration.ranged_asset import made_in_ranges
+from orchestration.resources import Atlas, Stage
+from sae.config import SiteConfig, load_workspace
 from sae.identity import content_id
 
 MASSIVE_SHARE = 0.01
@@ -73,20 +75,23 @@ def activations_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         version = content_id(facts | {"site": site.model_dump(mode="json")})
         return stage.made(None, version, facts=facts, metadata=facts)
 
-    @made(
+    @made_in_ranges(
         keys,
         "activations",
         group="activations",
         io="activations",
-        loads=["corpus"],
-        after=["hookpoints"],
+        after=["corpus", "hookpoints"],
         kinds={"pytorch", "safetensors"},
+        together=lambda key: key.split("|")[0],
         pool="gpu",
     )
-    def activations(context: dg.AssetExecutionContext, atlas: Atlas, corpus: pl.DataFrame) -> dg.MaterializeResult:
+    def activations(
+        context: dg.AssetExecutionContext, atlas: Atlas, stages: list[Stage]
+    ) -> Iterator[dg.MaterializeResult]:
         """The hookpoint's output at every position of one shard, with each position's token beside it.
 
-        At a streamed site the pass is made to measure it, and only the tokens are kept.
+        One forward pass reads all hookpoints of a model. At a streamed site the pass is made to measure it, and only
+        the tokens are kept.
         """
         import torch
 
@@ -94,36 +99,42 @@ def activations_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         from sae.activations.manifest import measure_shard
         from sae.activations.shard import shard_version
 
-        stage = atlas.stage(context)
-        if kept := stage.kept():
-            return kept
-        shard, site_name = str(context.partition_key).split("|")
-        site = atlas.config.site(site_name)
-        tick = atlas.progress(f"activations {context.partition_key}", "tokens")
-        harvested = harvest(
-            atlas.subject(site.model),
-            [site.hookpoint],
-            corpus,
-            batch_tokens=site.batch_tokens,
-            dtype=getattr(torch, site.store_dtype),
-            massive_norm_ratio=site.massive_norm_ratio,
-            on_batch=tick,
-        )[site.hookpoint]
-        measured = measure_shard(harvested)
-        counts = {
-            "n_tokens": measured.n_tokens,
-            "n_special": measured.n_special,
-            "n_massive": measured.n_massive,
-            "n_trainable": measured.n_trainable,
-        }
+        passes: dict[tuple[str, int, str, float], list[tuple[Stage, SiteConfig]]] = {}
+        for stage in stages:
+            if kept := stage.kept():
+                yield kept
+                continue
+            site = atlas.config.site(str(stage.cell.partition).split("|")[1])
+            alike = (site.model, site.batch_tokens, site.store_dtype, site.massive_norm_ratio)
+            passes.setdefault(alike, []).append((stage, site))
+        shard = str(stages[0].cell.partition).split("|")[0]
         documents = atlas.ref(Cell("corpus", shard)).files["documents"]
-        return stage.made(
-            harvested.tokens if site.mode == "streamed" else harvested,
-            shard_version(harvested),
-            facts={"statistics": asdict(measured), "documents": asdict(documents)},
-            metadata=counts | {"mean_norm": measured.sum_norm / max(1, measured.n_trainable)},
-            checks=[at_most("activations_finite", int((~harvested.values.isfinite()).sum()), 0)],
-        )
+        for (model, batch_tokens, dtype, ratio), sites in passes.items():
+            harvested = harvest(
+                atlas.subject(model),
+                list(dict.fromkeys(site.hookpoint for _, site in sites)),
+                read_documents(atlas.store, documents),
+                batch_tokens=batch_tokens,
+                dtype=getattr(torch, dtype),
+                massive_norm_ratio=ratio,
+                on_batch=atlas.progress(f"activations {shard}|{', '.join(site.name for _, site in sites)}", "tokens"),
+            )
+            for stage, site in sites:
+                shard_of_site = harvested[site.hookpoint]
+                measured = measure_shard(shard_of_site)
+                counts = {
+                    "n_tokens": measured.n_tokens,
+                    "n_special": measured.n_special,
+                    "n_massive": measured.n_massive,
+                    "n_trainable": measured.n_trainable,
+                }
+                yield stage.made(
+                    shard_of_site.tokens if site.mode == "streamed" else shard_of_site,
+                    shard_version(shard_of_site),
+                    facts={"statistics": asdict(measured), "documents": asdict(documents)},
+                    metadata=counts | {"mean_norm": measured.sum_norm / max(1, measured.n_trainable)},
+                    checks=[at_most("activations_finite", int((~shard_of_site.values.isfinite()).sum()), 0)],
+                )
 
     @made(keys, "activation_set", group="activations", io="record", after=["activations"], kinds={"json"})
     def activation_set(context: dg.AssetExecutionContext, atlas: Atlas) -> dg.MaterializeResult:

@@ -35,6 +35,7 @@ def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         after=["recipe_config"],
         kinds={"pytorch", "safetensors"},
         pool="gpu",
+        code_version="2",
     )
     def dictionary_candidate(
         context: dg.AssetExecutionContext, atlas: Atlas, activation_set: Ref

@@ -1,11 +1,16 @@
 """Why the steps of a run failed, in words."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import dagster as dg
 
+from orchestration.partitions import Cell
 from sae.errors import AtlasError, ConfigError, DamagedFileError
 
+FAILED_PARTITIONS = "failed_partitions"
+"""Metadata of the failure of a range: why each partition that failed was not made."""
 _BY_STEP = {"activity": ["features", "examples"]}
 """Assets of the steps that make several; other steps are named after theirs."""
 _OWN = (AtlasError.__name__, ConfigError.__name__, DamagedFileError.__name__)
@@ -20,18 +25,38 @@ class Failure:
     damaged_input: bool
     """Whether a file that it read is damaged."""
 
+    def as_json(self) -> dict[str, Any]:
+        """Its fields; `Failure(**fields)` is the inverse."""
+        return asdict(self)
 
-def failures(result: dg.ExecuteInProcessResult) -> dict[str, Failure]:
-    """The failure of each asset that a run tried and did not make."""
-    found: dict[str, Failure] = {}
+
+def failures(result: dg.ExecuteInProcessResult, cells: Iterable[Cell]) -> dict[Cell, Failure]:
+    """Why each of a run's cells was not made, as far as its step failed."""
+    found: dict[Cell, Failure] = {}
+    wanted = list(cells)
     for event in result.get_step_failure_events():
-        if error := event.step_failure_data.error:
-            kind, words = _told(error.cause or error)
-            failure = Failure(words, kind == DamagedFileError.__name__)
-            found |= dict.fromkeys(_BY_STEP.get(str(event.step_key), [str(event.step_key)]), failure)
+        data = event.step_failure_data
+        if not data.error:
+            continue
+        assets = _BY_STEP.get(str(event.step_key), [str(event.step_key)])
+        told = data.user_failure_data.metadata.get(FAILED_PARTITIONS) if data.user_failure_data else None
+        parts: dict[str, Any] | None = told.value if told else None  # type: ignore[assignment]
+        of_step = _failure(data.error.cause or data.error)
+        for cell in wanted:
+            if cell.asset in assets and (parts is None or cell.partition in parts):
+                found[cell] = of_step if parts is None else Failure(**parts[str(cell.partition)])
     return found
 
 
-def _told(error: object) -> tuple[str, str]:
-    kind, message = getattr(error, "cls_name", "Error"), " ".join(str(getattr(error, "message", error)).split())
-    return kind, message.removeprefix("sae.errors.").removeprefix(f"{kind}: ") if kind in _OWN else message
+def failure_of(error: Exception) -> Failure:
+    """Why a partition of a range was not made."""
+    kind = type(error).__name__
+    words = " ".join(str(error).split())
+    return Failure(words if kind in _OWN else f"{kind}: {words}", kind == DamagedFileError.__name__)
+
+
+def _failure(error: object) -> Failure:
+    """Of an error that Dagster recorded."""
+    kind, words = getattr(error, "cls_name", "Error"), " ".join(str(getattr(error, "message", error)).split())
+    told = words.removeprefix("sae.errors.").removeprefix(f"{kind}: ") if kind in _OWN else words
+    return Failure(told, kind == DamagedFileError.__name__)

@@ -33,10 +33,16 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Artifact) -> None:
         """Store the value and make its ref current."""
+        self.keep(obj)
+
+    def keep(self, artifact: Artifact) -> Ref:
+        """Store a value and make its ref, which is returned, current."""
+        if artifact.kept:
+            return artifact.ref
         store = self.atlas.store
-        if not obj.kept:
-            files = self.write(store, obj.ref, obj.value)
-            write_ref(store, replace(obj.ref, files=dict(files)))
+        ref = replace(artifact.ref, files=dict(self.write(store, artifact.ref, artifact.value)))
+        write_ref(store, ref)
+        return ref
 
     def load_input(self, context: dg.InputContext) -> Any:
         """The value of the one upstream cell. Assets that gather many cells read their refs instead."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from orchestration.partitions import Cell, Keys
-from orchestration.refs import Ref, build_key, file_faults, read_ref
+from orchestration.recorded import Recorded
+from orchestration.refs import Ref, build_key
 from orchestration.sources import SOURCES
 from sae.storage import Store
 
@@ -68,15 +69,16 @@ def plan(
     give) are not tried again; what needs them is lost too, but a stage that gathers many cells goes on without them.
     """
     refs: dict[Cell, Ref] = {}
+    recorded = Recorded(store)
     standings: dict[Cell, Standing] = {}
     for asset in graph.assets:
         for cell in keys.cells(asset):
-            if ref := read_ref(store, cell):
+            if ref := recorded.ref(cell):
                 refs[cell] = ref
             if cell in given_up:
                 standings[cell] = Standing(cell, "lost", ("it was tried and gave nothing",))
                 continue
-            standings[cell] = _standing(cell, keys, graph, store, refs, standings, observed)
+            standings[cell] = _standing(cell, keys, graph, recorded, refs, standings, observed)
     return Plan(tuple(standings.values()), refs)
 
 
@@ -84,7 +86,7 @@ def _standing(
     cell: Cell,
     keys: Keys,
     graph: Graph,
-    store: Store,
+    recorded: Recorded,
     refs: Mapping[Cell, Ref],
     standings: Mapping[Cell, Standing],
     observed: Mapping[Cell, str],
@@ -108,7 +110,7 @@ def _standing(
         return Standing(cell, "missing", ("it was never made",))
     if ref.build_key != build_key(cell, graph.code_versions[cell.asset], inputs):
         return Standing(cell, "stale", why_stale(ref, graph.code_versions[cell.asset], inputs))
-    if faults := file_faults(store, ref):
+    if faults := recorded.faults(ref):
         return Standing(cell, "stale", tuple(faults[:3]))
     return Standing(cell, "fresh")
 

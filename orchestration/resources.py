@@ -14,8 +14,9 @@ from orchestration.checks import CHECKS_FACT, Check
 from orchestration.partitions import SHARDS, Cell, Keys
 from orchestration.pinned import Pinned, open_subject
 from orchestration.progress import LineProgress
+from orchestration.recorded import Recorded
 from orchestration.refs import Ref, build_key, file_faults, read_ref
-from orchestration.sources import SOURCES, source_version
+from orchestration.sources import SOURCES, observed
 from sae.config import AtlasConfig, Workspace, load_workspace
 from sae.errors import AtlasError, DamagedFileError
 from sae.storage import Store, StoredFile
@@ -123,12 +124,19 @@ class Atlas(dg.ConfigurableResource):
         """The stage that a body is in: its cell, its inputs and its build key."""
         key = dg.AssetKey(asset) if asset else context.asset_key
         partition = str(context.partition_key) if context.has_partition_key else None
-        cell = Cell(key.to_user_string(), partition)
+        return self._stages(context, key, [Cell(key.to_user_string(), partition)])[0]
+
+    def stages(self, context: dg.AssetExecutionContext) -> "list[Stage]":
+        """The stages of all partitions of a run, in their order."""
+        key = context.asset_key
+        return self._stages(context, key, [Cell(key.to_user_string(), str(part)) for part in context.partition_keys])
+
+    def _stages(self, context: dg.AssetExecutionContext, key: dg.AssetKey, cells: Sequence[Cell]) -> "list[Stage]":
         assets_def = context.assets_def
         parents = sorted(dep.to_user_string() for dep in assets_def.asset_deps[key])
         code_version = (assets_def.code_versions_by_key or {}).get(key) or ""
-        inputs = wanted_inputs(self.workspace, self.known_keys(context), parents, cell)
-        return Stage(cell, code_version, inputs, context.run_id, utc_now(), self.store)
+        inputs = wanted_inputs(self.workspace, self.known_keys(context), parents, cells)
+        return [Stage(cell, code_version, inputs[cell], context.run_id, utc_now(), self.store) for cell in cells]
 
 
 @dataclass(frozen=True)
@@ -205,17 +213,22 @@ class Stage:
         return self.made(None, ref.data_version, facts={**ref.facts, **facts}, metadata=metadata, files=ref.files)
 
 
-def wanted_inputs(workspace: Workspace, keys: Keys, parents: list[str], cell: Cell) -> dict[str, str]:
-    """Data version of every cell that `cell` is made from, as recorded now; cells never made are left out."""
-    store = Store(workspace.store)
-    inputs: dict[str, str] = {}
-    for parent in parents:
-        for upstream in keys.upstream(cell, parent):
-            if parent in SOURCES:
-                inputs[str(upstream)] = source_version(workspace, upstream)
-            elif ref := read_ref(store, upstream):
-                inputs[str(upstream)] = ref.data_version
-    return inputs
+def wanted_inputs(
+    workspace: Workspace, keys: Keys, parents: Sequence[str], cells: Sequence[Cell]
+) -> dict[Cell, dict[str, str]]:
+    """Data version of every cell that each of `cells` is made from, as recorded now; cells never made are left out."""
+    recorded = Recorded(Store(workspace.store))
+    upstream = {cell: [up for parent in parents for up in keys.upstream(cell, parent)] for cell in cells}
+    sources = observed(workspace, {up for ups in upstream.values() for up in ups if up.asset in SOURCES})
+
+    def version(up: Cell) -> str | None:
+        if up.asset in SOURCES:
+            return sources.get(up)
+        return ref.data_version if (ref := recorded.ref(up)) else None
+
+    return {
+        cell: {str(up): found for up in ups if (found := version(up)) is not None} for cell, ups in upstream.items()
+    }
 
 
 def writer_lock(workspace: Workspace) -> FileLock:

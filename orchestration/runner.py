@@ -13,12 +13,14 @@ from orchestration.checks import missed
 from orchestration.damage import all_upstream, set_aside_damaged
 from orchestration.failures import Failure, failures
 from orchestration.io_managers import resources
-from orchestration.partitions import PARTITIONED_BY, SHARDS, Cell, Keys
-from orchestration.planner import Graph, Plan, Standing, plan
+from orchestration.observing import current_keys, register_shards, report_sources
+from orchestration.partitions import Cell, Keys
+from orchestration.planner import Graph, Plan, plan
+from orchestration.ranges import Batch, batches, cell_of, run_partition, run_tags
 from orchestration.records import TRIGGER_TAG
 from orchestration.refs import ref_path
 from orchestration.resources import Atlas, writer_lock
-from orchestration.sources import SOURCES, observed, shards
+from orchestration.sources import SOURCES, observed
 from sae.config import CONFIG_VARIABLE, CheckConfig, Workspace
 from sae.errors import AtlasError
 from sae.storage import Store
@@ -53,8 +55,8 @@ class Session:
     graph: Graph
 
     def keys(self) -> Keys:
-        """The partitions with the shards known now."""
-        return Keys(self.workspace.config, self.instance.get_dynamic_partitions(SHARDS))
+        """The partitions with the shards that the sources have now."""
+        return current_keys(self.workspace, self.instance)
 
     def plan(self, given_up: frozenset[Cell] = frozenset()) -> Plan:
         """The standing of every cell now."""
@@ -132,37 +134,13 @@ def refresh(
         store.open_schema()
         store.remove_temporaries()
         _reap(session.instance)
-        register_shards(session)
-        report_sources(session)
+        register_shards(session.workspace, session.instance)
+        report_sources(session.workspace, session.instance)
         if force:
             _forget(session, store, select)
         return _work(session, trigger, select, say, show_progress)
     finally:
         lock.release()
-
-
-def register_shards(session: Session) -> list[str]:
-    """Make the dynamic partitions equal to the shards that the sources have now; returns the new ones."""
-    wanted, known = list(shards(session.workspace)), set(session.instance.get_dynamic_partitions(SHARDS))
-    new = [shard for shard in wanted if shard not in known]
-    session.instance.add_dynamic_partitions(SHARDS, new)
-    for gone in known - set(wanted):
-        session.instance.delete_dynamic_partition(SHARDS, gone)
-    return new
-
-
-def report_sources(session: Session) -> None:
-    """Record the version of every source that is not the one recorded last."""
-    keys = session.keys()
-    versions = observed(session.workspace, (cell for name in SOURCES for cell in keys.cells(name)))
-    for name in SOURCES:
-        cells = {cell: version for cell, version in versions.items() if cell.asset == name}
-        last = _last_observed(session.instance, name)
-        for cell, version in cells.items():
-            if last.get(cell.partition) != version:
-                session.instance.report_runless_asset_event(
-                    dg.AssetObservation(name, partition=cell.partition, tags={"dagster/data_version": version})
-                )
 
 
 def _work(
@@ -172,25 +150,26 @@ def _work(
     repaired: Counter[Cell] = Counter()
     while True:
         outcome.last = session.plan(frozenset(outcome.failed))
-        ready = [standing for standing in outcome.last.of("missing", "stale") if select(standing.cell)]
+        ready = {s.cell: s for s in outcome.last.of("missing", "stale") if select(s.cell)}
         if not ready:
             return outcome
-        for batch in _batches(ready):
-            say(_announce(batch))
-            made, failed = _run(session, [standing.cell for standing in batch], trigger, show_progress)
-            for standing in batch:
-                cell, failure = standing.cell, failed.get(standing.cell.asset)
+        register_shards(session.workspace, session.instance)
+        for batch in batches(list(ready), session.keys()):
+            say(f"{', '.join(batch.assets)}{batch.where}: {ready[batch.cells[0]].reasons[0]}")
+            made, failed = _run(session, batch, trigger, show_progress)
+            for cell in batch.cells:
+                failure = failed.get(cell)
                 if failure and failure.damaged_input and repaired[cell] < _MOST_OFTEN:
                     repaired[cell] += 1
                     if aside := _set_aside(session, cell, select):
                         say(f"! {cell}: {', '.join(aside)} is damaged: set aside, and made again")
                         continue
-                if cell.asset in made and outcome.made.count(cell) < _MOST_OFTEN:
+                if cell in made and outcome.made.count(cell) < _MOST_OFTEN:
                     outcome.made.append(cell)
                     continue
                 often = f"it changed {_MOST_OFTEN} times while this ran; run again when its sources are at rest"
                 reason = failure.words if failure else _why_nothing(outcome.last, cell, session.workspace.config.checks)
-                outcome.failed[cell] = often if cell.asset in made else reason
+                outcome.failed[cell] = often if cell in made else reason
                 say(f"! {cell}: {outcome.failed[cell]}")
 
 
@@ -209,39 +188,20 @@ def _why_nothing(last: Plan, cell: Cell, thresholds: CheckConfig) -> str:
     return f"no dictionary is accepted: candidate {candidate.data_version} misses {faults}"
 
 
-def _batches(ready: list[Standing]) -> Iterator[list[Standing]]:
-    """Cells of one partition go into one run: none of them needs another, since all are ready."""
-    groups: dict[tuple[str, str | None], list[Standing]] = {}
-    for standing in ready:
-        cell = standing.cell
-        groups.setdefault((PARTITIONED_BY[cell.asset], cell.partition), []).append(standing)
-    yield from groups.values()
-
-
-def _run(
-    session: Session, cells: list[Cell], trigger: str, show_progress: bool
-) -> tuple[set[str], dict[str, Failure]]:
-    """One Dagster run of some assets at one partition: the assets made, and why each other one was not."""
+def _run(session: Session, batch: Batch, trigger: str, show_progress: bool) -> tuple[set[Cell], dict[Cell, Failure]]:
+    """One Dagster run: the cells made, and why each other one was not."""
     atlas = Atlas(config_path=str(session.workspace.path), show_progress=show_progress)
     result = dg.materialize(
         list(session.definitions.assets or []),  # type: ignore[arg-type]
-        selection=[cell.asset for cell in cells],
-        partition_key=cells[0].partition,
+        selection=batch.assets,
+        partition_key=run_partition(batch),
         instance=session.instance,
         resources=resources(atlas),
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        tags={TRIGGER_TAG: trigger},
+        tags={TRIGGER_TAG: trigger} | run_tags(batch),
         raise_on_error=False,
     )
-    made = {event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key}
-    return made, failures(result)
-
-
-def _announce(batch: list[Standing]) -> str:
-    names = ", ".join(standing.cell.asset for standing in batch)
-    partition = batch[0].cell.partition
-    where = f" [{partition}]" if partition else ""
-    return f"{names}{where}: {batch[0].reasons[0]}"
+    return {cell_of(event) for event in result.get_asset_materialization_events()}, failures(result, batch.cells)
 
 
 def _acquire(lock: object) -> bool:
@@ -269,16 +229,3 @@ def _forget(session: Session, store: Store, select: Callable[[Cell], bool]) -> N
         for cell in keys.cells(asset):
             if select(cell) and store.exists(ref_path(cell)):
                 store.delete(ref_path(cell))
-
-
-def _last_observed(instance: dg.DagsterInstance, name: str) -> dict[str | None, str]:
-    """The data version observed last, by partition."""
-    key, tag = dg.AssetKey(name), "dagster/data_version"
-    tags = instance.event_log_storage.get_latest_tags_by_partition(
-        key, dg.DagsterEventType.ASSET_OBSERVATION, [tag], asset_partitions=None
-    )
-    found: dict[str | None, str] = {partition: values[tag] for partition, values in tags.items() if tag in values}
-    records = instance.fetch_observations(key, limit=1).records
-    if records and records[0].partition_key is None and (observation := records[0].asset_observation):
-        found[None] = (observation.tags or {}).get(tag, "")
-    return found

@@ -68,12 +68,13 @@ def source_version(workspace: Workspace, cell: Cell) -> str:
 
 
 def observed(workspace: Workspace, cells: Iterable[Cell]) -> dict[Cell, str]:
-    """Versions of many source cells; the corpora are listed once, and only where one of their shards is asked for."""
+    """Versions of many source cells; shards that are gone are left out. The corpora are listed at most once."""
     wanted = list(cells)
     listed = shards(workspace) if any(cell.asset == "corpus_source" for cell in wanted) else {}
     return {
-        cell: listed[cell.partition or ""] if cell.asset == "corpus_source" else source_version(workspace, cell)
+        cell: listed[str(cell.partition)] if cell.asset == "corpus_source" else source_version(workspace, cell)
         for cell in wanted
+        if cell.asset != "corpus_source" or cell.partition in listed
     }
 
 

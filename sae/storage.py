@@ -52,6 +52,17 @@ class Store:
         )
         return sorted(f"{folder}/{name}" for name in names if not name.startswith(_TEMPORARY))
 
+    def sizes_in(self, folder: str) -> dict[str, int]:
+        """Size in bytes of each file right inside a folder, by path; empty where there is no such folder."""
+        full = self._full(folder)
+        if not self._fs.exists(full):
+            return {}
+        if self.is_local:
+            with os.scandir(full) as entries:
+                return {f"{folder}/{entry.name}": entry.stat().st_size for entry in entries if entry.is_file()}
+        listed = self._fs.ls(full, detail=True)
+        return {f"{folder}/{PurePosixPath(e['name']).name}": int(e["size"]) for e in listed if e["type"] == "file"}
+
     def read_bytes(self, path: str) -> bytes:
         """The content of a file. Raises AtlasError where it is missing."""
         try:
