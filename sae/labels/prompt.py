@@ -3,7 +3,6 @@
 import base64
 from collections.abc import Callable, Sequence
 from importlib import resources
-from itertools import groupby
 from typing import Any
 
 from sae.labels.quoting import quoted
@@ -55,22 +54,25 @@ def label_messages(
 def marked(tokens: Sequence[str], levels: Sequence[int]) -> str:
     """Escaped tokens, the active ones wrapped with their strength; the patches of one picture are one mark."""
     pieces: list[str] = []
-    # Tokens in a row that are alike go together: what they spell across tokens is escaped too.
-    for kind, run in groupby(zip(tokens, levels, strict=True), key=_kind):
-        pairs = list(run)
-        if kind == "picture":
-            strongest = max(strength for _, strength in pairs)
+    silent: list[str] = []
+    patches: list[int] = []
+    for token, strength in [*zip(tokens, levels, strict=True), ("", 1)]:
+        is_patch = PICTURE in token and token.strip() == PICTURE
+        if patches and not is_patch:
+            strongest = max(patches)
             pieces.append(f' <picture a="{strongest}"/> ' if strongest else " <picture/> ")
-        elif kind == "active":
-            pieces += [f'<t a="{strength}">{quoted(token)}</t>' for token, strength in pairs]
-        else:
-            pieces.append(quoted("".join(token for token, _ in pairs)))
+            patches = []
+        if silent and (is_patch or strength):
+            # Together: what silent tokens spell across tokens is escaped too.
+            pieces.append(quoted("".join(silent)))
+            silent = []
+        if is_patch:
+            patches.append(strength)
+        elif not strength:
+            silent.append(token)
+        elif token:
+            pieces.append(f'<t a="{strength}">{quoted(token)}</t>')
     return "".join(pieces)
-
-
-def _kind(pair: tuple[str, int]) -> str:
-    token, strength = pair
-    return "picture" if token.strip() == PICTURE else "active" if strength else "silent"
 
 
 def _places_text(places: Sequence[Place], most_pictures: int) -> tuple[str, dict[str, list[int]]]:

@@ -65,6 +65,6 @@ def choose_places(
 def _place(row: Mapping[str, Any], kind: str, largest: float, sizes: ShownConfig, radius: int) -> Place:
     at = min(row["position"], radius)
     window = slice(max(0, at - sizes.tokens_around), at + sizes.tokens_around + 1)
-    levels = [level(activation, largest) for activation in row["activations"][window]]
+    levels = [level(activation, largest) if activation else 0 for activation in row["activations"][window]]
     tokens, language, path = row["tokens"][window], row["language"], row["image_path"]
     return Place(row["example_id"], kind, level(row["activation"], largest), tokens, levels, language, path)
