@@ -28,6 +28,7 @@ def evaluation_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         loads=["dictionary", "features"],
         kinds={"polars"},
         pool="gpu",
+        code_version="2",
     )
     def evaluation(
         context: dg.AssetExecutionContext,

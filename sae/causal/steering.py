@@ -35,6 +35,8 @@ class Steered:
     clamp: Clamp
     completion: str
     """The new tokens as text, without the prompt."""
+    token_ids: list[int]
+    """The new tokens."""
     logit_shift: float
     """Change of the logit, taken against the mean logit, of the token that the model by itself puts first after the
     prompt: negative where steering drives it away from its own continuation, 0 at strength 0."""
@@ -69,8 +71,8 @@ def steer(
         first, ids = _generate(subject, hookpoint, dictionary, encoded, part, new_tokens, massive_norm)
         shift = _centred(first, int(own[0].argmax())) - _centred(own[0], int(own[0].argmax()))
         for row, clamp in enumerate(part):
-            text = subject.codec.decode(ids[row].tolist())
-            steered.append(Steered(clamp, text, 0.0 if clamp.strength == 0 else float(shift[row])))
+            new, moved = ids[row].tolist(), 0.0 if clamp.strength == 0 else float(shift[row])
+            steered.append(Steered(clamp, subject.codec.decode(new), new, moved))
     return steered
 
 

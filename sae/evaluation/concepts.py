@@ -24,7 +24,7 @@ from scipy.sparse import csr_array, vstack
 from sae.activations.shard import ActivationShard
 from sae.dictionaries.dictionary import Dictionary
 from sae.errors import AtlasError
-from sae.evaluation.truth import ALL, Truth, build_truth
+from sae.evaluation.truth import ALL, Truth
 from sae.features.codes import code_blocks
 from sae.identity import feature_id
 
@@ -81,22 +81,9 @@ class Choice:
     """float64 [C]: the feature fires where its activation is above it."""
 
 
-def evaluate_concepts(
-    dictionary: Dictionary,
-    dictionary_id: str,
-    documents: pl.DataFrame,
-    shards: Sequence[ActivationShard],
-    seed: int,
-    names: pl.DataFrame | None = None,
-    levels: Sequence[float] = LEVELS,
-) -> pl.DataFrame:
-    """`concept_scores` over held-out shards and the DOCUMENTS that they were read from.
-
-    `seed` splits the documents, `names` (schema `truth.NAMES`) says in which language a concept is called what.
-    """
-    truth = build_truth(documents, pl.concat([shard.tokens for shard in shards]), seed, names)
-    codes = vstack([block.codes for block in code_blocks(shards, dictionary, reach=0)], format="csr")
-    return score_concepts(truth, csr_array(codes), dictionary_id, levels)
+def read_codes(dictionary: Dictionary, shards: Sequence[ActivationShard]) -> csr_array:
+    """The sparse activations of every row of some shards, float [n, F]."""
+    return csr_array(vstack([block.codes for block in code_blocks(shards, dictionary, reach=0)], format="csr"))
 
 
 def score_concepts(

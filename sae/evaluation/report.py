@@ -10,10 +10,13 @@ from sae.activations.shard import ActivationShard
 from sae.dictionaries.dictionary import Dictionary
 from sae.dictionaries.loss_recovered import LossRecovered
 from sae.evaluation.concept_summaries import concept_summaries
-from sae.evaluation.concepts import ANY_ACTIVATION, CONCEPT_SCORES, evaluate_concepts
+from sae.evaluation.concepts import ANY_ACTIVATION, CONCEPT_SCORES, read_codes, score_concepts
 from sae.evaluation.dictionary_quality import dead_measure, loss_measures, reconstruction_measures
-from sae.evaluation.measures import evaluation_frame
-from sae.evaluation.world_truth import exam_measures, feature_measures, world_names
+from sae.evaluation.measures import Measure, evaluation_frame
+from sae.evaluation.stand_ins import stand_ins
+from sae.evaluation.truth import build_truth
+from sae.evaluation.world_code import code_measures
+from sae.evaluation.world_truth import world_measures, world_names
 from sae.models.subject import Subject
 from sae.world.truth import concepts
 
@@ -46,20 +49,29 @@ def evaluate_dictionary(
     ]
     scores = pl.DataFrame(schema=CONCEPT_SCORES)
     if documents["mentions"].list.len().sum():
-        scores = evaluate_concepts(dictionary, dictionary_id, documents, shards, seed, world_names())
-    if subject.source == "world":
-        measures += exam_measures(subject, seed)
-        found = feature_measures(subject, hookpoint, dictionary, scores, seed, massive_norm)
-        strict = evaluate_concepts(dictionary, dictionary_id, documents, shards, seed, world_names(), ANY_ACTIVATION)
-        any_activation = {measure.metric: measure.value for measure in concept_summaries(strict, concepts(), seed)}
-        measures += [
-            replace(measure, details=measure.details | {"any_activation": any_activation[measure.metric]})
-            if measure.metric in any_activation
-            else measure
-            for measure in found
-        ]
+        documents = documents.unique("document_id", keep="first", maintain_order=True)
+        truth = build_truth(documents, pl.concat([shard.tokens for shard in shards]), seed, world_names())
+        codes = read_codes(dictionary, shards)
+        scores = score_concepts(truth, codes, dictionary_id)
+        if subject.source == "world":
+            any_activation = score_concepts(truth, codes, dictionary_id, ANY_ACTIVATION)
+            measures += [
+                *_summaries(scores, any_activation, seed),
+                *code_measures(truth, codes, documents, scores, seed),
+                *world_measures(
+                    subject, hookpoint, dictionary, scores, stand_ins(truth, codes, scores), seed, massive_norm
+                ),
+            ]
     return {
         "concepts": concepts().select(*CONCEPTS).join(scores, on="concept_id", how="semi"),
         "concept_scores": scores,
         "evaluation": evaluation_frame(dictionary_id, measures, seed),
     }
+
+
+def _summaries(scores: pl.DataFrame, any_activation: pl.DataFrame, seed: int) -> list[Measure]:
+    without = {measure.metric: measure.value for measure in concept_summaries(any_activation, concepts(), seed)}
+    return [
+        replace(measure, details=measure.details | {"any_activation": without[measure.metric]})
+        for measure in concept_summaries(scores, concepts(), seed)
+    ]

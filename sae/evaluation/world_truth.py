@@ -4,21 +4,24 @@ Which feature stands for an entity is chosen on the entity's own mentions only (
 """
 
 import math
+from collections.abc import Mapping
 from random import Random
 
 import polars as pl
 
 from sae.dictionaries.dictionary import Dictionary
 from sae.evaluation.agreement import Asked, attribution_agreement
-from sae.evaluation.concept_summaries import concept_summaries
 from sae.evaluation.exams import Exercise, exam
 from sae.evaluation.measures import Measure
 from sae.evaluation.neighborhoods import neighbors_lift
+from sae.evaluation.stand_ins import StandIn
 from sae.evaluation.truth import NAMES
-from sae.models.encoding import Encoded
+from sae.evaluation.world_chains import chain_measures
+from sae.evaluation.world_questions import answer_id, encode_question
+from sae.evaluation.world_steering import steering_measure
 from sae.models.subject import Subject
 from sae.world.facts import LANGUAGES, Facts, load_facts
-from sae.world.truth import ExamKind, Question, concepts, questions
+from sae.world.truth import ExamKind, questions
 
 EXAMS: dict[str, ExamKind] = {
     "composed_accuracy": "composed",
@@ -35,35 +38,37 @@ def exam_measures(subject: Subject, seed: int) -> list[Measure]:
     measures = []
     for metric, kind in EXAMS.items():
         asked = questions(seed, kind)
-        exercises = [Exercise(_encode(subject, question), _answer(subject, question)) for question in asked]
+        exercises = [Exercise(encode_question(subject, question), answer_id(subject, question)) for question in asked]
         measures.append(exam(metric, subject, exercises))
     return measures
 
 
-def feature_measures(
+def world_measures(
     subject: Subject,
     hookpoint: str,
     dictionary: Dictionary,
     concept_scores: pl.DataFrame,
+    stand_ins: Mapping[str, StandIn],
     seed: int,
     massive_norm: float = math.inf,
 ) -> list[Measure]:
-    """Concept summaries, `neighbors_state_lift`, `neighbors_city_lift` and `attribution_ablation_spearman`.
+    """The exams, and what the world's facts say of features: neighbourhoods, attribution, chains and steering.
 
-    The last is over `N_PROMPTS` composed held-out questions drawn by the seed: the right answer's logit minus that of
-    another answer to the same relation, as Sacramento minus Albany.
+    Attribution is held against ablation over `N_PROMPTS` composed held-out questions drawn by the seed: the right
+    answer's logit minus that of another answer to the same relation, as Sacramento minus Albany.
     """
     facts = load_facts()
-    prompts = _prompts(subject, seed)
     return [
-        *concept_summaries(concept_scores, concepts(), seed),
+        *exam_measures(subject, seed),
         *(
             neighbors_lift(
                 f"neighbors_{place}_lift", dictionary.W_dec, concept_scores, place_groups(facts, place), seed
             )
             for place in ("state", "city")
         ),
-        attribution_agreement(subject, hookpoint, dictionary, prompts, seed, massive_norm=massive_norm),
+        attribution_agreement(subject, hookpoint, dictionary, _prompts(subject, seed), seed, massive_norm=massive_norm),
+        *chain_measures(subject, hookpoint, dictionary, stand_ins, seed, massive_norm),
+        steering_measure(subject, hookpoint, dictionary, stand_ins, massive_norm),
     ]
 
 
@@ -95,14 +100,5 @@ def _prompts(subject: Subject, seed: int) -> list[Asked]:
         others = sorted(alike - {question.answer})
         # A relation of which the seed holds out a single answer is asked against the mean logit.
         baseline = subject.codec.first_token(rng.choice(others)) if others else None
-        prompts.append(Asked(_encode(subject, question), _answer(subject, question), baseline))
+        prompts.append(Asked(encode_question(subject, question), answer_id(subject, question), baseline))
     return prompts
-
-
-def _encode(subject: Subject, question: Question) -> Encoded:
-    modality = "image" if question.image is not None else "code" if question.kind == "addition" else "text"
-    return subject.codec.encode(question.prompt, question.image, modality)
-
-
-def _answer(subject: Subject, question: Question) -> int:
-    return subject.codec.first_token(question.answer)

@@ -1,5 +1,6 @@
 """Small programs: an arithmetic function and calls of it, some under a misleading name, some with an error."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
@@ -97,6 +98,13 @@ def program_pieces(program: Program) -> list[Piece]:
             return [*pieces, Piece(ERRORS[program.error or ""], error, 1.0, "\n")]
         pieces.append(Piece(str(_COMPUTE[program.operation](a, b)), None, 1.0, "\n"))
     return pieces
+
+
+def has_misleading_name(text: str) -> bool:
+    """Whether a program's text names its function after an operation that it does not do."""
+    head = re.match(r"def (\w+)\(.*\n    return a (\S+) ", text)
+    operation = next((name for name, sign in OPERATIONS.items() if head and sign == head[2]), None)
+    return head is not None and operation is not None and Program(operation, head[1], ()).is_misleading
 
 
 def code_tokens() -> list[str]:

@@ -31,6 +31,8 @@ class Question:
     language: str
     subject: str | None = None
     """Canonical name of the entity asked about; None in sums."""
+    name: str | None = None
+    """What the prompt calls it; `<image>` where a picture stands for it."""
     relation: str | None = None
     place: str | None = None
     """`state` or `city` where the question goes through it."""
@@ -98,6 +100,7 @@ def _ask(world: World, fact: Fact, kind: ExamKind, language: str, rng: Random, v
         answer=fact.answer,
         language=language,
         subject=fact.subject,
+        name=name,
         relation=fact.relation,
         place=fact.place,
         city=facts.place(fact.subject, "city"),

@@ -13,7 +13,7 @@ from sae.catalog import schema_evaluation as catalog_schema
 from sae.catalog.frames import conform
 from sae.dictionaries.dictionary import Dictionary
 from sae.errors import AtlasError
-from sae.evaluation.concepts import ANY_ACTIVATION, choose_features, count, evaluate_concepts, score_concepts
+from sae.evaluation.concepts import ANY_ACTIVATION, choose_features, count, read_codes, score_concepts
 from sae.evaluation.truth import ALL, NAMES, Truth, build_truth
 
 MENTIONS = pl.List(pl.Struct({"concept_id": pl.String, "start": pl.Int32, "end": pl.Int32}))
@@ -164,7 +164,8 @@ def test_shards_are_encoded_and_scored_in_one_go():
     table = tokens.with_columns(token_id=pl.lit(0, pl.Int32), token=pl.lit("w")).select(TOKENS.names())
     shards = [ActivationShard(table[:60], values[:60]), ActivationShard(table[60:], values[60:])]
     identity = Dictionary(torch.eye(2), torch.zeros(2), torch.eye(2), torch.zeros(2), "standard")
-    scores = evaluate_concepts(identity, "dict", documents, shards, seed=0)
+    truth = build_truth(documents, pl.concat([shard.tokens for shard in shards]), seed=0)
+    scores = score_concepts(truth, read_codes(identity, shards), "dict")
     assert scores.select("feature_id", "slice", "f1").rows() == [("dict:0", "all", 1.0), ("dict:0", "en", 1.0)]
     assert conform(catalog_schema.CONCEPT_SCORES, scores).equals(scores)
 

@@ -4,10 +4,12 @@ import pytest
 import torch
 
 from sae.dictionaries.dictionary import Dictionary
-from sae.evaluation import world_truth
+from sae.evaluation import world_chains, world_truth
 from sae.evaluation.concepts import CONCEPT_SCORES
 from sae.evaluation.exams import Exercise, exam
-from sae.evaluation.world_truth import exam_measures, feature_measures, place_groups, world_names
+from sae.evaluation.stand_ins import StandIn
+from sae.evaluation.world_steering import related_names
+from sae.evaluation.world_truth import exam_measures, place_groups, world_measures, world_names
 from sae.models.subject import Subject, collate, logits
 from sae.world.codec import build_codec
 from sae.world.facts import load_facts
@@ -65,6 +67,8 @@ def test_names_are_given_in_every_language():
 
 def test_the_features_of_a_random_dictionary_are_measured_like_any(untrained: Subject, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(world_truth, "N_PROMPTS", 3)
+    monkeypatch.setattr(world_chains, "N_PROMPTS", 3)
+    monkeypatch.setattr(world_truth, "questions", lambda seed, kind: questions(seed, kind)[:12])
     generator = torch.Generator().manual_seed(0)
     decoder = torch.nn.functional.normalize(torch.randn(40, 16, generator=generator), dim=1)
     dictionary = Dictionary(decoder.T.contiguous(), torch.zeros(40), decoder, torch.zeros(16), "standard")
@@ -73,8 +77,25 @@ def test_the_features_of_a_random_dictionary_are_measured_like_any(untrained: Su
         (concept, "d", f"d:{index}", index, "all", 1.0, 1.0, 1.0, 5) for index, concept in enumerate(list(groups)[:40])
     ]
     scores = pl.DataFrame(rows, schema=CONCEPT_SCORES, orient="row")
-    found = {m.metric: m for m in feature_measures(untrained, "layers.3", dictionary, scores, seed=0)}
-    expected = {"neighbors_state_lift", "neighbors_city_lift", "attribution_ablation_spearman"}
-    assert expected <= set(found)
-    assert found["attribution_ablation_spearman"].n == 3
+    known = {row[0]: StandIn(row[3], 1.0, own_mention=1.0, maximum=2.0) for row in rows}
+
+    found = {m.metric: m for m in world_measures(untrained, "layers.3", dictionary, scores, known, seed=0)}
+
+    assert found["attribution_ablation_spearman"].n == found["swap_follows"].n == 3
     assert found["neighbors_city_lift"].value is not None
+    for metric in ("chain_in_top10", "state_active", "swap_follows", "chain_swap", "steering_about"):
+        measure = found[metric]
+        assert measure.value is not None
+        assert measure.control is not None
+        assert 0 <= measure.value <= 1
+    assert found["swap_follows_control"].value == found["swap_follows"].control
+
+
+def test_a_completion_is_about_a_state_when_it_names_what_belongs_to_it():
+    facts = load_facts()
+
+    state, landmark = related_names(facts, "California"), related_names(facts, "Golden Gate Bridge")
+
+    assert {"Sacramento", "Los Angeles", "Kobe Bryant", "カリフォルニア州"} <= state
+    assert {"San Francisco", "California", "Golden Gate Bridge"} <= landmark
+    assert not {"Texas", "Austin"} & (state | landmark)

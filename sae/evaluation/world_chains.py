@@ -1,0 +1,153 @@
+"""The Kobe Bryant claim: between a player and the state's capital the model passes through team, city and state.
+
+Asked are the strict prompts about the state of players of whom only the team was ever told: "the flower of the state
+where X played basketball is". Which feature stands for a team, a city or a state is decided by their own mentions.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+import torch
+
+from sae.causal.attribution import attribute
+from sae.causal.exchange import Exchange, exchange
+from sae.dictionaries.dictionary import Dictionary
+from sae.evaluation.measures import Measure, share
+from sae.evaluation.stand_ins import StandIn
+from sae.evaluation.world_questions import answer_id, encode_question
+from sae.models.encoding import Encoded
+from sae.models.hookpoints import read_outputs
+from sae.models.subject import Subject, collate
+from sae.world.facts import Facts, load_facts
+from sae.world.truth import Question, questions
+
+N_PROMPTS = 120
+TOP = 10
+CHAIN = ("team", "city", "state")
+CHAIN_STRENGTH = 2.0
+"""Multiple of the own-mention strength at which a whole chain is put in."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Prompt:
+    """A question with the chain that it runs through and another that it could have run through."""
+
+    question: Question
+    encoded: Encoded
+    target_id: int
+    chain: Mapping[str, str]
+    """Concept ids by kind."""
+    other: Mapping[str, str]
+    """Those of a team in another state, which answers otherwise."""
+    other_id: int
+    """The token with which the other state answers."""
+
+
+def chain_measures(
+    subject: Subject,
+    hookpoint: str,
+    dictionary: Dictionary,
+    stand_ins: Mapping[str, StandIn],
+    seed: int,
+    massive_norm: float = math.inf,
+) -> list[Measure]:
+    """`chain_in_top10`, `state_active`, `swap_follows`, `chain_swap`, and the controls of the last two as rows.
+
+    - `chain_in_top10`: prompts in which the feature of the team, city or state is among the `TOP` features by
+      attribution (the answer's logit minus the other state's answer's), summed over positions. Control: the features
+      of the other chain.
+    - `state_active`: prompts in which the state's own feature is active at any position. Control: the other state's.
+    - `swap_follows`: prompts whose likeliest token becomes the other state's answer when the state's feature is taken
+      out and the other's put in at its own-mention strength, at the subject, the position after it, and the last one.
+      Control: a change of the same norm along a random feature.
+    - `chain_swap`: the same with team, city and state together, at `CHAIN_STRENGTH` times their strength.
+    Prompts whose entities have no feature count as failures.
+    """
+    asked = _prompts(subject, seed)
+    counts = {name: [0, 0] for name in ("chain_in_top10", "state_active", "swap_follows", "chain_swap")}
+    for number, prompt in enumerate(asked):
+        own, other = (_present(chain, stand_ins) for chain in (prompt.chain, prompt.other))
+        top = _top_features(subject, hookpoint, dictionary, prompt, massive_norm)
+        _note(counts["chain_in_top10"], bool(top & _indices(own)), bool(top & _indices(other)))
+        active = _active_features(subject, hookpoint, dictionary, prompt.encoded)
+        _note(counts["state_active"], *(bool(active & _indices(c, ("state",))) for c in (own, other)))
+        swaps = [_swap(own, other, ("state",), 1.0), _swap(own, other, CHAIN, CHAIN_STRENGTH)]
+        made = exchange(
+            subject, hookpoint, dictionary, prompt.encoded, swaps, _places(prompt), seed + number, massive_norm
+        )
+        for row, name in enumerate(("swap_follows", "chain_swap")):
+            follows = (int(scores[row].argmax()) == prompt.other_id for scores in (made.after, made.control))
+            _note(counts[name], *(bool(swaps[row].put) and one for one in follows))
+    measures = []
+    for name, (hits, controls) in counts.items():
+        measure = share(name, hits, len(asked), "prompts")
+        measures.append(replace(measure, control=controls / len(asked) if asked else None))
+        if name in ("swap_follows", "chain_swap"):
+            measures.append(share(f"{name}_control", controls, len(asked), "prompts"))
+    return measures
+
+
+def _prompts(subject: Subject, seed: int) -> list[_Prompt]:
+    facts, rng = load_facts(), Random(seed)
+    asked = [q for q in questions(seed, "strict") if q.place == "state" and q.relation is not None]
+    return [_prompt(subject, facts, q, rng) for q in rng.sample(asked, min(N_PROMPTS, len(asked)))]
+
+
+def _prompt(subject: Subject, facts: Facts, question: Question, rng: Random) -> _Prompt:
+    def answer_of(team: str) -> str:
+        return facts.table[facts.place(team, "state") or "", question.relation or ""]
+
+    own = facts.table[question.subject or "", "team"]
+    other = rng.choice([team for team in facts.of_kind("team") if answer_of(team) != question.answer])
+    return _Prompt(
+        question,
+        encode_question(subject, question),
+        answer_id(subject, question),
+        _chain(facts, own),
+        _chain(facts, other),
+        subject.codec.first_token(answer_of(other)),
+    )
+
+
+def _chain(facts: Facts, team: str) -> dict[str, str]:
+    return {facts.entities[name].kind: facts.entities[name].concept_id for name in (team, *facts.chain(team))}
+
+
+def _present(chain: Mapping[str, str], stand_ins: Mapping[str, StandIn]) -> dict[str, StandIn]:
+    return {kind: stand_ins[concept] for kind, concept in chain.items() if concept in stand_ins}
+
+
+def _indices(chain: Mapping[str, StandIn], kinds: Sequence[str] = CHAIN) -> set[int]:
+    return {chain[kind].index for kind in kinds if kind in chain}
+
+
+def _swap(own: Mapping[str, StandIn], other: Mapping[str, StandIn], kinds: Sequence[str], times: float) -> Exchange:
+    put = {other[kind].index: times * other[kind].own_mention for kind in kinds if kind in other}
+    return Exchange(frozenset(_indices(own, kinds)), put)
+
+
+def _places(prompt: _Prompt) -> list[int]:
+    name = prompt.encoded.tokens.index(prompt.question.name or "")
+    last = len(prompt.encoded) - 1
+    return sorted({name, min(name + 1, last), last})
+
+
+def _top_features(
+    subject: Subject, hookpoint: str, dictionary: Dictionary, prompt: _Prompt, massive_norm: float
+) -> set[int]:
+    found = attribute(subject, hookpoint, dictionary, prompt.encoded, prompt.target_id, prompt.other_id, massive_norm)
+    total = found.attributions.new_zeros(dictionary.d_sae).index_add_(0, found.features, found.attributions)
+    return set(torch.topk(total, min(TOP, len(total))).indices.tolist())
+
+
+def _active_features(subject: Subject, hookpoint: str, dictionary: Dictionary, encoded: Encoded) -> set[int]:
+    x = read_outputs(subject, collate(subject, [encoded]), [hookpoint])[hookpoint][0].float()
+    codes = dictionary.encode(x[torch.from_numpy(~encoded.special).to(x.device)])
+    return set((codes > 0).any(dim=0).nonzero()[:, 0].tolist())
+
+
+def _note(count: list[int], hit: bool, control: bool) -> None:
+    count[0] += hit
+    count[1] += control

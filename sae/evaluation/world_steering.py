@@ -1,0 +1,73 @@
+"""The Golden Gate Claude claim: turned up to five times its maximum, a feature makes the model talk about its concept.
+
+Scaling Monosemanticity, "Influence on behavior". The features are those that stand for a landmark or a state.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from sae.causal.steering import Clamp, Steered, steer
+from sae.dictionaries.dictionary import Dictionary
+from sae.evaluation.measures import Measure, share
+from sae.evaluation.stand_ins import StandIn
+from sae.models.subject import Subject
+from sae.world.facts import Facts, load_facts
+
+STRENGTH = 5.0
+NEW_TOKENS = 12
+OPENINGS = ("Fact :", "Dato :", "Fakt :", "事実 ：")
+"""How a sentence begins in each language: what comes next is the model's choice."""
+KINDS = ("landmark", "state")
+
+
+def steering_measure(
+    subject: Subject,
+    hookpoint: str,
+    dictionary: Dictionary,
+    stand_ins: Mapping[str, StandIn],
+    massive_norm: float = math.inf,
+) -> Measure:
+    """`steering_about`: share of the completions of `OPENINGS` that are about the steered landmark or state.
+
+    A completion of `NEW_TOKENS` tokens is about an entity when it holds one of its names or one of `related_names`.
+    The control is the same share of the unsteered completions. An entity without a feature counts as a failure.
+    """
+    facts = load_facts()
+    entities = [facts.entities[name] for name in facts.of_kind(*KINDS)]
+    found = [stand_ins.get(entity.concept_id) for entity in entities]
+    clamps = [Clamp(one.index, STRENGTH, one.maximum) for one in found if one]
+    about = {entity.name: related_names(facts, entity.name) for entity in entities}
+    known = [entity.name for entity, one in zip(entities, found, strict=True) if one]
+    hits = controls = 0
+    for opening in OPENINGS:
+        encoded = subject.codec.encode(opening)
+        unsteered, *steered = steer(
+            subject, hookpoint, dictionary, encoded, [Clamp(0, 0.0, 0.0), *clamps], NEW_TOKENS, massive_norm
+        )
+        hits += sum(_holds(subject, one, about[name]) for one, name in zip(steered, known, strict=True))
+        controls += sum(_holds(subject, unsteered, names) for names in about.values())
+    n = len(entities) * len(OPENINGS)
+    return replace(
+        share("steering_about", hits, n, "completions", strength=STRENGTH, new_tokens=NEW_TOKENS),
+        control=controls / n,
+    )
+
+
+def related_names(facts: Facts, name: str) -> set[str]:
+    """The names, in all languages, of an entity and of what says where it is.
+
+    Of a landmark: its city and state. Of a state: all that lies in it, and what its relations (capital, governor,
+    flower …) point to.
+    """
+    related = {name}
+    if facts.entities[name].kind == "state":
+        related |= {other for other in facts.entities if facts.place(other, "state") == name}
+        related |= {value for (subject, _), value in facts.table.items() if subject == name}
+    else:
+        related |= set(facts.chain(name))
+    return {called for one in related & facts.entities.keys() for called in facts.entities[one].names}
+
+
+def _holds(subject: Subject, steered: Steered, names: set[str]) -> bool:
+    return any(subject.codec.token(token_id) in names for token_id in steered.token_ids)
