@@ -253,3 +253,42 @@ def test_the_library_opens_what_is_exported(
         codes = theirs.encode(x)
         torch.testing.assert_close(codes, dictionary.encode(x), rtol=0, atol=1e-5)
         torch.testing.assert_close(theirs.decode(codes), dictionary.decode(codes), rtol=0, atol=1e-5)
+
+
+@pytest.mark.external
+@pytest.mark.parametrize("kind", ["JumpReluAutoEncoder", "GatedAutoEncoder", "BatchTopKSAE"])
+def test_what_the_library_trained_over_normalised_activations_is_read_in_raw_units(
+    activations, tmp_path: Path, kind: str
+) -> None:
+    pytest.importorskip("dictionary_learning")
+    from dictionary_learning.trainers.batch_top_k import BatchTopKTrainer  # pyright: ignore[reportMissingImports]
+    from dictionary_learning.trainers.gdm import GatedSAETrainer  # pyright: ignore[reportMissingImports]
+    from dictionary_learning.trainers.jumprelu import JumpReluTrainer  # pyright: ignore[reportMissingImports]
+    from dictionary_learning.training import trainSAE  # pyright: ignore[reportMissingImports]
+    from dictionary_learning.utils import load_dictionary  # pyright: ignore[reportMissingImports]
+
+    x = 20 * activations(D_IN)
+    trainers = {
+        "JumpReluAutoEncoder": {"trainer": JumpReluTrainer, "sparsity_penalty": 0.0},
+        "GatedAutoEncoder": {"trainer": GatedSAETrainer, "l1_penalty": 0.0},
+        "BatchTopKSAE": {"trainer": BatchTopKTrainer, "k": 3, "threshold_start_step": 5},
+    }
+    common = {"steps": 30, "activation_dim": D_IN, "dict_size": D_SAE, "layer": 3, "lm_name": "pythia", "device": "cpu"}
+    short = {"warmup_steps": 2} | ({"sparsity_warmup_steps": 4} if kind != "BatchTopKSAE" else {})
+    trainSAE(
+        data=[x.clone() for _ in range(200)],  # the library divides them in place
+        trainer_configs=[trainers[kind] | common | short],
+        steps=30,
+        save_dir=str(tmp_path),
+        normalize_activations=True,
+        device="cpu",
+    )
+
+    ours = read_dictionary("dictionary_learning", tmp_path / "trainer_0").dictionary
+    theirs, _ = load_dictionary(str(tmp_path / "trainer_0"), "cpu")
+
+    with torch.no_grad():
+        codes = theirs.encode(x)
+        torch.testing.assert_close(ours.encode(x), codes, rtol=1e-6, atol=1e-5)
+        torch.testing.assert_close(ours.decode(codes), theirs.decode(codes), rtol=1e-6, atol=1e-5)
+        assert (codes > 0).any()

@@ -189,3 +189,53 @@ def test_a_batchtopk_dictionary_that_saelens_trained_gives_its_activations(activ
 
     with torch.no_grad():
         torch.testing.assert_close(ours.encode(x), opened.encode(x), rtol=0, atol=1e-5)
+
+
+@pytest.mark.external
+@pytest.mark.parametrize(
+    ("form", "changes"),
+    [
+        ("standard", {}),
+        ("standard", {"architecture": "standard", "apply_b_dec_to_input": False, "normalize_activations": "none"}),
+        ("topk", {"architecture": "standard", "activation_fn_str": "topk", "activation_fn_kwargs": {"k": 3}}),
+        ("jumprelu", {"architecture": "jumprelu", "activation_fn_str": "relu", "finetuning_scaling_factor": False}),
+        ("gated", {"architecture": "gated", "normalize_activations": False}),
+    ],
+)
+def test_an_old_config_means_what_saelens_takes_it_for(
+    make_dictionary, activations, tmp_path: Path, form: str, changes: dict
+) -> None:
+    sae_lens = pytest.importorskip("sae_lens")
+    write_dictionary("saelens", make_dictionary(form), tmp_path / "sae")
+    (tmp_path / "sae" / "cfg.json").write_text(json.dumps(OLD | changes))
+    x = activations(6)
+
+    theirs = sae_lens.SAE.load_from_disk(str(tmp_path / "sae"))
+    ours = read_dictionary("saelens", tmp_path / "sae").dictionary
+
+    with torch.no_grad():
+        torch.testing.assert_close(ours.encode(x), theirs.encode(x), rtol=0, atol=1e-5)
+        torch.testing.assert_close(ours.decode(ours.encode(x)), theirs(x), rtol=0, atol=1e-5)
+
+
+@pytest.mark.external
+@pytest.mark.parametrize("form", ["Standard", "Gated"])
+def test_a_training_checkpoint_of_saelens_is_read_with_its_scale(activations, tmp_path: Path, form: str) -> None:
+    sae_lens = pytest.importorskip("sae_lens")
+    from sae_lens.training.activation_scaler import ActivationScaler  # pyright: ignore[reportMissingImports]
+
+    config = getattr(sae_lens, f"{form}TrainingSAEConfig")(
+        d_in=8, d_sae=24, normalize_activations="expected_average_only_in"
+    )
+    theirs = getattr(sae_lens, f"{form}TrainingSAE")(config)
+    theirs.save_model(tmp_path / "sae")
+    scaler = ActivationScaler(scaling_factor=0.3)
+    scaler.save(str(tmp_path / "sae" / "activation_scaler.json"))
+    x = 5 * activations(8)
+
+    ours = read_dictionary("saelens", tmp_path / "sae").dictionary
+
+    with torch.no_grad():
+        codes = theirs.encode(scaler.scale(x))
+        torch.testing.assert_close(ours.encode(x), codes, rtol=0, atol=1e-5)
+        torch.testing.assert_close(ours.decode(codes), scaler.unscale(theirs.decode(codes)), rtol=0, atol=1e-5)
