@@ -26,7 +26,7 @@ def auxiliary(
     b_enc: Tensor,
     decoder: Tensor,
     wanted: int,
-    weight: float,
+    weight: Tensor | float,
     dtype: torch.dtype,
 ) -> Auxiliary:
     """w · min(1, n_dead/k) · Σ‖e − ê‖², where the k strongest of the dead latents make ê of what the others miss.
@@ -36,11 +36,9 @@ def auxiliary(
     columns only; they run in `dtype`.
     """
     k = min(wanted, len(latents))
-    weight *= k / wanted
+    weight = weight * (k / wanted)
     w_enc, w_dec, inputs = encoder[latents].to(dtype), decoder[latents].to(dtype), centred.to(dtype)
-    z = torch.addmm(b_enc[latents], inputs.float(), w_enc.float().T) if dtype == torch.float32 else None
-    if z is None:
-        z = (inputs @ w_enc.T).float() + b_enc[latents]
+    z = (inputs @ w_enc.T).float() + b_enc[latents]
     codes = keep_largest(z, k).relu_()
     low = codes.to(dtype)
     away = (low @ w_dec).float() - error

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sae.dictionaries import choice_kernels
+from sae.dictionaries import choice_kernels, choice_torch
 from sae.dictionaries.compiled import over_parts
 from sae.dictionaries.support import Support
 
@@ -24,12 +24,11 @@ _BINS = 1 << 15
 def topk(x: Tensor, encoder: Tensor, bias: Tensor, k: int, dtype: torch.dtype) -> Support:
     """For each token x [n, d] the k latents with the largest positive scores encoder·x + bias (Gao et al. 2024, §2.3).
 
-    A token with fewer positive scores has fewer entries: the ReLU after TopK would make the others 0.
+    Of a token with fewer positive scores the rest may be there or not: the ReLU after TopK makes them 0.
     """
     n, d_sae = len(x), len(encoder)
     if x.device.type != "cpu":
-        scores, chosen = _scores(x, encoder, bias, dtype).topk(k, dim=1, sorted=False)
-        return _without(Support.from_rows(chosen, d_sae), scores.flatten() > 0)
+        return choice_torch.topk(x, encoder, bias, k, dtype)
     lanes = min(d_sae, max(_LEAST_LANES, 1 << (_LANES_PER_K * k - 1).bit_length()))
     chosen, counts = np.empty((n, k), np.int64), np.empty(n, np.int64)
     for start, scores in _score_blocks(x, encoder, bias, dtype):
@@ -46,14 +45,11 @@ def batch_topk(
 
     `groups` are sizes that add up to d_sae. The entries of a token are in the order of their latents.
     """
+    if x.device.type != "cpu":
+        return choice_torch.batch_topk(x, encoder, bias, groups, k, dtype)
     n, d_sae = len(x), len(encoder)
     stops = np.cumsum(groups)
     wanted = [min(each * n, size * n) for each, size in zip(k, groups, strict=True)]
-    if x.device.type != "cpu":
-        scores = _scores(x, encoder, bias, dtype)
-        parts = [_most(part, count) for part, count in zip(scores.split(list(groups), dim=1), wanted, strict=True)]
-        return Support.from_mask(torch.cat(parts, dim=1))
-
     pools = [
         _Pool(int(stop) - size, int(stop), count, dtype)
         for stop, size, count in zip(stops, groups, wanted, strict=True)
@@ -70,9 +66,9 @@ def batch_topk(
 
 def above(x: Tensor, encoder: Tensor, bias: Tensor, dtype: torch.dtype) -> Support:
     """The latents with a positive score encoder·x + bias, in order, of each token x [n, d]."""
-    n, d_sae = len(x), len(encoder)
     if x.device.type != "cpu":
-        return Support.from_mask(_scores(x, encoder, bias, dtype) > 0)
+        return choice_torch.above(x, encoder, bias, dtype)
+    n, d_sae = len(x), len(encoder)
     found = []
     for start, scores in _score_blocks(x, encoder, bias, dtype):
         found.append(_gathered(scores, 0, d_sae, 1, start, int((scores > 0).sum()))[:2])
@@ -83,8 +79,7 @@ def above(x: Tensor, encoder: Tensor, bias: Tensor, dtype: torch.dtype) -> Suppo
 def keep_largest(scores: Tensor, k: int) -> Tensor:
     """The scores, float32 [n, m], with all but the k largest positive ones of each row set to 0."""
     if scores.device.type != "cpu":
-        values, chosen = scores.topk(k, dim=1, sorted=False)
-        return torch.zeros_like(scores).scatter(1, chosen, values.relu())
+        return choice_torch.keep_largest(scores, k)
     kept = scores.contiguous().clone()
     bits = kept.view(torch.int32).numpy()
     over_parts(len(kept), choice_kernels.keep_largest, bits, k, _top(bits))
@@ -139,17 +134,6 @@ def _score_blocks(x: Tensor, encoder: Tensor, bias: Tensor, dtype: torch.dtype) 
     for start in range(0, len(x), _BLOCK_ROWS):
         rows = x[start : start + _BLOCK_ROWS]
         yield start, torch.addmm(bias, rows, weights, out=out[: len(rows)]).view(spelled).numpy()
-
-
-def _scores(x: Tensor, encoder: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
-    return torch.addmm(bias.to(dtype), x.to(dtype), encoder.T.to(dtype))
-
-
-def _most(scores: Tensor, count: int) -> Tensor:
-    chosen = scores.flatten().topk(count, sorted=False).indices
-    active = torch.zeros(scores.numel(), dtype=torch.bool, device=scores.device)
-    active[chosen] = True
-    return active.view_as(scores) & (scores > 0)
 
 
 def _without(support: Support, kept: Tensor) -> Support:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from sae.dictionaries.dictionary import Dictionary
 from sae.dictionaries.latents import DenseLatents, Entries, SparseLatents, over_latents
+from sae.dictionaries.losses import total_variance
 from sae.dictionaries.step import Architecture, Step, ramp
 
 
@@ -81,7 +82,7 @@ class JumpReLUSAE(Architecture):
         b_enc = batch.sums["b_enc"]
         return Step(
             loss=batch.loss,
-            squared_error=batch.squared_error,
+            fvu=batch.squared_error / total_variance(x),
             fired=batch.fired,
             l0=batch.l0,
             rows=batch.rows,

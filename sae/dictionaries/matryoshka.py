@@ -9,7 +9,7 @@ from torch import Tensor
 from sae.dictionaries.choice import batch_topk
 from sae.dictionaries.dictionary import Dictionary
 from sae.dictionaries.gradients import AddedRows, EntryGradients, RowGradients
-from sae.dictionaries.losses import overlap
+from sae.dictionaries.losses import overlap, total_variance
 from sae.dictionaries.sparse import Prefixes, encode_at, reconstruct
 from sae.dictionaries.step import Architecture, Step, any_of
 from sae.dictionaries.thresholds import follow
@@ -80,7 +80,7 @@ class MatryoshkaSAE(Architecture):
             added = AddedRows(every, self._overlap_penalty * apart, torch.zeros_like(apart))
         return Step(
             loss=loss,
-            squared_error=made.squared[-1],
+            fvu=made.squared[-1] / total_variance(x),
             fired=any_of(support.features[active], d_sae),
             l0=active.sum() / n,
             rows=RowGradients(EntryGradients(support, codes, slopes, towards, centred, self._prefixes), added),

@@ -50,7 +50,7 @@ class RowAdam(nn.Module):
     are scaled down to that norm.
 
     On the CPU one compiled loop does all this for a latent while its rows are in the cache, and no gradient is ever
-    stored; clipping then costs a second forming of the gradients.
+    stored; clipping then costs a second forming of the gradients, unless a bound says that they are small enough.
     """
 
     def __init__(self, sae: Architecture, clip: float | None):
@@ -65,8 +65,10 @@ class RowAdam(nn.Module):
         """Step number `step`, from 0, at rate `rate`; the gradients' norm, where clipping or `measure` needs it."""
         rows = (_Looped if sae.decoder.device.type == "cpu" else _Whole)(made.rows, sae)
         norm = None
-        if self._clip is not None or measure:
-            squares = [rows.squared_norm(), *(gradient.square().sum() for gradient in made.others.values())]
+        others = [gradient.square().sum() for gradient in made.others.values()]
+        clips = self._clip is not None and rows.reaches(self._clip, others)
+        if clips or measure:
+            squares = [rows.squared_norm(), *others]
             norm = torch.stack(squares).sum().sqrt()
         clip = 1.0 if self._clip is None or norm is None else (self._clip / norm.clamp_min(self._clip))
         constants = _Constants.at(step, rate, clip)
@@ -88,6 +90,10 @@ class _Whole:
         if sae.unit_rows:
             to_decoder -= (to_decoder * sae.decoder).sum(dim=1, keepdim=True) * sae.decoder
         self._gradients = {"decoder": to_decoder, "encoder": to_encoder}
+
+    def reaches(self, norm: float, others: list[Tensor]) -> bool:
+        del norm, others
+        return True
 
     def squared_norm(self) -> Tensor:
         return torch.stack([gradient.square().sum() for gradient in self._gradients.values()]).sum()
@@ -126,6 +132,20 @@ class _Looped:
                 rows.added.encoder.contiguous().numpy(),
                 along,
             )
+
+    def reaches(self, norm: float, others: list[Tensor]) -> bool:
+        """Whether all gradients together may have this norm: a row's is at most the sum of its entries' norms."""
+        starts, order, tokens, codes, slopes, towards, inputs = self._entries
+        _, added_decoder, added_encoder, along = self._added
+        if along.any():
+            return True
+        latents = np.repeat(np.arange(len(self._levels)), np.diff(starts))
+        lengths = np.linalg.norm(towards, axis=2)[self._levels[latents], tokens], np.linalg.norm(inputs, axis=1)[tokens]
+        total = sum(float(other) for other in others)
+        for values, length, added in zip((codes, slopes), lengths, (added_decoder, added_encoder), strict=True):
+            rows = np.bincount(latents, weights=np.abs(values[order]) * length, minlength=len(self._levels))
+            total += (np.linalg.norm(rows) + np.linalg.norm(added)) ** 2
+        return not total < norm**2
 
     def squared_norm(self) -> Tensor:
         decoder, out = self._sae.decoder.numpy(), np.empty(len(self._sae.decoder), np.float32)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from sae.dictionaries.dictionary import Dictionary
 from sae.dictionaries.latents import DenseLatents, Entries, SparseLatents, over_latents
+from sae.dictionaries.losses import total_variance
 from sae.dictionaries.step import Architecture, Step, ramp
 
 _START_NORM = 0.1
@@ -57,7 +58,7 @@ class StandardSAE(Architecture):
         along = weight / n * batch.sums["mass"] / norm.clamp_min(torch.finfo(norm.dtype).tiny)
         return Step(
             loss=batch.loss,
-            squared_error=batch.squared_error,
+            fvu=batch.squared_error / total_variance(x),
             fired=batch.fired,
             l0=batch.l0,
             rows=replace(batch.rows, along=along),
@@ -119,7 +120,7 @@ class L1SAE(Architecture):
         b_enc = batch.sums["b_enc"]
         return Step(
             loss=batch.loss,
-            squared_error=batch.squared_error,
+            fvu=batch.squared_error / total_variance(x),
             fired=batch.fired,
             l0=batch.l0,
             rows=batch.rows,

@@ -23,8 +23,8 @@ class Step:
 
     loss: Tensor
     """Scalar."""
-    squared_error: Tensor
-    """Scalar: Σ‖x − x̂‖² over the batch."""
+    fvu: Tensor
+    """Scalar: fraction of the batch's variance unexplained."""
     fired: Tensor
     """bool [d_sae]: latents active on at least one token."""
     l0: Tensor

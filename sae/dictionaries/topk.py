@@ -57,14 +57,14 @@ class TopKSAE(Architecture):
         del progress
         d_sae = len(self.decoder)
         centred = x - self.b_dec
-        variance = float(total_variance(x)) if x.device.type == "cpu" else total_variance(x)
+        variance = total_variance(x)
         support = self._choose(centred)
         codes = encode_at(centred, self.encoder, self.b_enc, support).relu_()
         active = codes > 0
         self._remember(codes)
         prefixes = Prefixes((d_sae,), (1.0,))
         made = reconstruct(codes, self.decoder, support, centred, prefixes)
-        loss = made.squared[0] / variance
+        loss = fvu = made.squared[0] / variance
         towards = made.towards * (2 / variance)
         slopes = made.slopes * (2 / variance) * active
         b_enc = torch.zeros_like(self.b_enc).index_add_(0, support.features, slopes)
@@ -79,7 +79,7 @@ class TopKSAE(Architecture):
                 self.b_enc,
                 self.decoder,
                 self._auxk_k,
-                float(self._auxk / variance),
+                self._auxk / variance,
                 self._dtype,
             )
             loss = loss + aux.loss
@@ -87,7 +87,7 @@ class TopKSAE(Architecture):
             added = aux.rows
         return Step(
             loss=loss,
-            squared_error=made.squared[0],
+            fvu=fvu,
             fired=any_of(support.features[active], d_sae),
             l0=active.sum() / len(x),
             rows=RowGradients(EntryGradients(support, codes, slopes, towards, centred, prefixes), added),

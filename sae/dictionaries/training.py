@@ -13,7 +13,6 @@ from sae.config import RecipeConfig
 from sae.dictionaries.architectures import build_trainable
 from sae.dictionaries.dictionary import Dictionary, fold_scale
 from sae.dictionaries.initialisation import geometric_median, unit_rows
-from sae.dictionaries.losses import total_variance
 from sae.dictionaries.row_adam import RowAdam
 from sae.errors import AtlasError
 
@@ -157,8 +156,7 @@ class Training:
         dead = self._silent_tokens >= recipe.dead_after
         rate = recipe.learning_rate * schedule(self.step, self.steps, recipe.warmup, recipe.decay)
         made = sae.step(x, dead, self.step / self.steps)
-        fvu = made.squared_error / total_variance(x)
-        self._unchecked.append(torch.stack([made.loss, fvu]))
+        self._unchecked.append(torch.stack([made.loss, made.fvu]))
         recorded = self.step % max(1, self.steps // _HISTORY_POINTS) == 0 or self.step == self.steps - 1
         if recorded or self._device.type == "cpu" or len(self._unchecked) >= _UNCHECKED_STEPS:
             self._refuse_divergence(self.step + 1)
@@ -171,7 +169,7 @@ class Training:
             step=step,
             tokens=self.tokens,
             loss=float(made.loss),
-            fvu=float(fvu),
+            fvu=float(made.fvu),
             l0=float(made.l0),
             dead_fraction=float(dead.float().mean()),
             learning_rate=rate,
