@@ -7,7 +7,7 @@ from typing import Any
 from orchestration.partitions import Cell
 from sae.config import AtlasConfig, ImportConfig, ModelConfig, RecipeConfig, Workspace
 from sae.config.labeling import NO_MATTER
-from sae.dictionaries.formats.files import files_id, source_files
+from sae.dictionaries.formats.files import hashes, source_files
 from sae.errors import AtlasError
 from sae.identity import content_id, file_sha256_once
 from sae.models.packages import PACKAGE, find_package_file
@@ -24,6 +24,9 @@ SOURCES = (
     "steering_config",
     "reviews_source",
 )
+
+NO_PART_OF_A_RECIPE = ("sites", "retrain", "checkpoint_every")
+"""Keys that change nothing of the dictionary: where and when it is trained, and how often that is written down."""
 
 
 def shards(workspace: Workspace) -> dict[str, str]:
@@ -51,7 +54,7 @@ def source_version(workspace: Workspace, cell: Cell) -> str:
         case Cell("site_config", str(name)):
             return _hash(config.site(name))
         case Cell("recipe_config", str(name)):
-            return _recipe_version(resolved_recipe(config, name), workspace.path.parent)
+            return content_id(recipe_facts(resolved_recipe(config, name), workspace.path.parent))
         case Cell("checks_config", None):
             return _hash(config.checks)
         case Cell("labeler_config", None):
@@ -86,11 +89,12 @@ def resolved_recipe(config: AtlasConfig, name: str) -> RecipeConfig | ImportConf
     return recipe.model_copy(update={"seed": config.seed})
 
 
-def _recipe_version(recipe: RecipeConfig | ImportConfig, base: Path) -> str:
-    """An imported dictionary is what its files hold, wherever they lie."""
+def recipe_facts(recipe: RecipeConfig | ImportConfig, base: Path) -> dict[str, Any]:
+    """What of a recipe decides its dictionary: their hash is its version. Of a file what it holds, wherever it lies."""
     if isinstance(recipe, ImportConfig):
-        return content_id([recipe.format, files_id(source_files(recipe.format, base / recipe.source))])
-    return _hash(recipe, leave_out={"sites", "retrain", "checkpoint_every"})
+        files = hashes(source_files(recipe.format, base / recipe.source))
+        return {"architecture": recipe.architecture, "format": recipe.format, "files": files}
+    return recipe.model_dump(mode="json", exclude={"sites", "retrain", "checkpoint_every"})
 
 
 def _model_version(model: ModelConfig, seed: int, base: Path) -> str:

@@ -9,9 +9,13 @@ from orchestration.partitions import Cell
 from orchestration.provenance.link import Check, Link, attempted, file_holds, same, unchecked
 from orchestration.provenance.made import made_by
 from orchestration.refs import read_ref
+from orchestration.sources import NO_PART_OF_A_RECIPE
 from sae.catalog import Catalog
 from sae.identity import content_id, frame_id
 from sae.storage import Store, StoredFile
+
+_NO_MATTER = ("sites", "retrain", "checkpoint_every")
+"""Keys of a recipe that older records hold and that decide nothing."""
 
 
 def feature_link(store: Store, catalog: Catalog, feature_id: str, pair: str) -> Link:
@@ -46,7 +50,7 @@ def dictionary_links(
     pair, name = f"{row['site']}.{row['recipe']}", row["dictionary_id"]
     files = {role: StoredFile(**file) for role, file in provenance["files"].items()}
     checks = [file_holds(store, file) for file in files.values()]
-    checks.append(attempted("id, from the weights", lambda: _weights(store, name)))
+    checks.append(attempted("id, from the weights", lambda: _weights(store, row, provenance["recipe_config"])))
     measures = ("architecture", "d_in", "d_sae", "k", "tokens_trained", "fvu", "l0", "dead_fraction", "loss_recovered")
     facts = {"pair": pair, **{measure: row[measure] for measure in measures}, "build_key": row["build_key"]}
     facts |= made_by(catalog, "dictionary_candidate", pair, name) or {
@@ -56,8 +60,7 @@ def dictionary_links(
     yield Link("dictionary", name, facts, tuple(checks))
 
     inputs, manifest = provenance["inputs"], provenance["activation_set"]
-    recipe = {key: value for key, value in provenance["recipe_config"].items() if key not in ("sites", "retrain")}
-    yield Link("recipe", row["recipe"], recipe, (_input(inputs, f"recipe_config[{row['recipe']}]", recipe),))
+    yield _recipe(row["recipe"], provenance["recipe_config"], inputs)
     facts = {name: manifest[name] for name in ("site", "hookpoint", "d_model", "normalisation", "scale")}
     asked = f"activation_set[{row['site']}]"
     made = made_by(catalog, "activation_set", row["site"], inputs.get(asked, ""))
@@ -67,11 +70,22 @@ def dictionary_links(
     yield _model(store, catalog, provenance)
 
 
-def _weights(store: Store, name: str) -> Check:
+def _recipe(name: str, config: Mapping[str, Any], inputs: Mapping[str, str]) -> Link:
+    recipe = {key: value for key, value in config.items() if key not in NO_PART_OF_A_RECIPE}
+    if "format" in recipe:
+        return Link("recipe", name, recipe, (unchecked("hash", "it is that of the imported files, not of the config"),))
+    return Link("recipe", name, recipe, (_input(inputs, f"recipe_config[{name}]", recipe),))
+
+
+def _weights(store: Store, row: Mapping[str, Any], recipe: Mapping[str, Any]) -> Check:
+    from sae.dictionaries.formats.files import imported_id
     from sae.dictionaries.layout import CONFIG, dictionary_id, load_dictionary
 
-    folder = store.local(f"dictionaries/{name}/{CONFIG}").parent
-    return same("id, from the weights", dictionary_id(load_dictionary(folder)), name)
+    folder = store.local(f"dictionaries/{row['dictionary_id']}/{CONFIG}").parent
+    found = dictionary_id(load_dictionary(folder))
+    if recipe["architecture"] == "imported":
+        found = imported_id(found, recipe["format"], recipe["files"], row["site"])
+    return same("id, from the weights", found, row["dictionary_id"])
 
 
 def _input(inputs: Mapping[str, str], name: str, value: Any) -> Check:
