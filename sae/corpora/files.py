@@ -7,6 +7,7 @@ of about 200 words, a row of a table is one document.
 
 import glob
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,8 @@ def read_files(name: str, config: CorpusConfig, number: int, base: Path) -> pl.D
     Raises AtlasError naming the file that is missing, empty, not UTF-8, corrupt, or without the column.
     """
     parts = _parts(config, base)
-    wanted = parts[number]
+    if (wanted := parts.get(number)) is None:
+        raise AtlasError(f"The corpus {name} has no shard {number:0{_DIGITS}d}: no file makes it any more.")
     own: list[Document] = []
     empty = True
     for document in _read(wanted.path, config):
@@ -79,34 +81,30 @@ def _parts(config: CorpusConfig, base: Path) -> dict[int, _Part]:
     parts: dict[int, _Part] = {}
     for path in paths:
         count = max(least, -(-path.stat().st_size // _PART_BYTES))
+        place = path.as_posix().removeprefix(f"{base.as_posix()}/")
         for part in range(count):
-            number = _number(path, part, base)
+            number = int(bytes_id(f"{place}|{part}".encode())[:_HEX_DIGITS], 16)
             if number in parts:
                 raise AtlasError(f"{path} and {parts[number].path} make shards of one name. Rename one of them.")
             parts[number] = _Part(path, part, count)
     return parts
 
 
-def _number(path: Path, part: int, base: Path) -> int:
-    place = path.relative_to(base) if path.is_relative_to(base) else path
-    return int(bytes_id(f"{place.as_posix()}|{part}".encode())[:_HEX_DIGITS], 16)
-
-
 def _paths(config: CorpusConfig, base: Path) -> list[Path]:
-    found: set[Path] = set()
+    found: set[str] = set()
     for pattern in config.paths:
         full = Path(pattern).expanduser()
         matches = glob.glob(str(full if full.is_absolute() else base / full), recursive=True)
-        files = {Path(match) for match in matches if Path(match).is_file()}
+        files = {match for match in matches if os.path.isfile(match)}
         if not files:
             raise AtlasError(f"No file matches {pattern!r} (relative paths start at {base}).")
         found |= files
     if not found:
         raise AtlasError("A corpus of files needs `paths`: glob patterns of the files to read.")
     for path in sorted(found):
-        if path.suffix.lower() not in _KINDS:
+        if not path.lower().endswith(_KINDS):
             raise AtlasError(f"{path}: files of this kind are not read. Known kinds: {', '.join(_KINDS)}.")
-    return sorted(found)
+    return [Path(path) for path in sorted(found)]
 
 
 def _read(path: Path, config: CorpusConfig) -> Iterator[Document]:

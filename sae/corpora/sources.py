@@ -32,13 +32,15 @@ def read_shard(name: str, config: CorpusConfig, seed: int, shard: str, base: Pat
     Raises AtlasError on a shard that the corpus does not have, and on what the source's adapter names.
     """
     corpus, _, number = shard.rpartition("-")
-    if corpus != name or not number.isdecimal() or shard not in list_shards(name, config, seed, base):
+    if corpus != name or not number.isdecimal():
         raise AtlasError(f"The corpus {name} has no shard {shard!r}.")
     index = int(number)
+    if config.source == "files":
+        return read_files(name, config, index, base)  # It looks for the shard itself: listing takes a while.
+    if shard not in list_shards(name, config, seed, base):
+        raise AtlasError(f"The corpus {name} has no shard {shard!r}.")
     if config.source == "world":
         return read_world(name, config, seed, index)
     if config.source == "python_docs":
         return read_python_docs(name, config, seed, index)
-    if config.source == "files":
-        return read_files(name, config, index, base)
     return read_huggingface(name, config, index, base)
