@@ -1,11 +1,12 @@
 """What harvesting adds to the forward pass that it cannot do without, and how much of a batch is padding.
 
-    python tests/benchmarks/harvest.py [--json] [--tokens 16384] [--batch-tokens 4096] [--repeats 3]
+    python tests/benchmarks/harvest.py [--json] [--tokens 8192] [--batch-tokens 1024] [--repeats 3]
 
 Reads SmolLM2-135M up to block 12 over the documentation of the running Python. `harvest_ratio` is the time of the plain
 pass (the model cut after that block, no hook, the same collated batches) divided by the time of the whole harvest:
-encoding, batches, hooks, norms, storing, the table of tokens. Both are run in turn and the best of each counts;
-`harvest_cpu_ratio` is the same in seconds of the processor, for machines that others use as well.
+encoding, batches, hooks, norms, storing, the table of tokens. Both are run in turn and the best of each counts. On a
+CPU it counts seconds of the processor, since the clock would measure the neighbours too; `harvest_clock_ratio` is by
+the clock.
 """
 
 import argparse
@@ -37,8 +38,8 @@ def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="one flat object")
-    parser.add_argument("--tokens", type=int, default=16_384, help="tokens read, about")
-    parser.add_argument("--batch-tokens", type=int, default=4_096)
+    parser.add_argument("--tokens", type=int, default=8_192, help="tokens read, about")
+    parser.add_argument("--batch-tokens", type=int, default=1_024)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -66,8 +67,10 @@ def measure(folder: Path, tokens: int, batch_tokens: int, repeats: int) -> dict[
     (plain_s, plain_cpu_s), (whole_s, whole_cpu_s) = (map(min, zip(*times, strict=True)) for times in (plain, whole))
     _, corpus_padding = _batches(subject, corpus, batch_tokens)
     return {
-        "harvest_ratio": plain_s / whole_s,
-        "harvest_cpu_ratio": plain_cpu_s / whole_cpu_s,
+        "harvest_ratio": plain_cpu_s / whole_cpu_s if subject.device.type == "cpu" else plain_s / whole_s,
+        "harvest_clock_ratio": plain_s / whole_s,
+        "plain_cpu_s": plain_cpu_s,
+        "harvest_cpu_s": whole_cpu_s,
         "plain_s": plain_s,
         "harvest_s": whole_s,
         "tokens_per_s": n / whole_s,

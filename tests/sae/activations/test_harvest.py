@@ -1,5 +1,6 @@
 import copy
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import polars as pl
 import pytest
 import torch
 from tiny_models import SENTENCES, tiny_documents
+from tiny_vision_models import VISION_FAMILIES, tiny_picture_documents, tiny_vision_subject
 
 from sae.activations.harvest import harvest
 from sae.activations.shard import TOKENS
@@ -110,6 +112,30 @@ def test_the_demo_world_is_read_with_its_pictures(world: Subject):
     torch.testing.assert_close(shard.values[: len(alone.values)], alone.values, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("family", VISION_FAMILIES)
+@pytest.mark.parametrize("batch_tokens", [16, 4096])
+def test_a_vision_model_is_read_with_pictures_and_without(family: str, batch_tokens: int, tmp_path: Path):
+    subject = tiny_vision_subject(family, tmp_path)
+    documents = tiny_picture_documents()
+
+    shard = harvest(subject, ["layers.1", "layers.1.mlp"], documents, batch_tokens=batch_tokens)["layers.1"]
+
+    encoded = [one for _, one in encode_documents(subject, documents)]
+    cuts = [cut_windows(one, min(batch_tokens, subject.codec.context_size)) for one in encoded]
+    assert shard.tokens["modality"].to_list() == [modality for one in encoded for modality in one.modalities]
+    first = 0
+    for one, windows in zip(encoded, cuts, strict=True):
+        for window in windows:
+            plain = read_outputs(subject, collate(subject, [window.encoded]), ["layers.1"])["layers.1"][0]
+            kept = ~window.repeated
+            rows = shard.values[first + torch.from_numpy(window.positions[kept]).long()]
+            torch.testing.assert_close(rows, plain[torch.from_numpy(kept)], atol=1e-5, rtol=1e-4)
+        first += len(one)
+    patches = shard.tokens.filter(pl.col("modality") == "image")
+    assert not patches["special"].any()
+    assert set(patches["document_id"]) == set(documents.filter(pl.col("image").is_not_null())["document_id"])
+
+
 def test_pictures_are_left_out_for_a_model_that_sees_none(llama: Subject):
     picture = encode_picture(np.zeros((2, 2, 3), np.uint8))
     documents = documents_table("c", "c-00000", [Document("<image>", image=picture), Document("The bridge")])
@@ -146,6 +172,22 @@ def test_an_overflow_of_the_stored_format_is_named(llama: Subject):
 
     with pytest.raises(AtlasError, match="store_dtype float32 or bfloat16"):
         harvest(subject, ["layers.0"], tiny_documents(), batch_tokens=64, dtype=torch.float16)
+
+
+def test_the_largest_value_of_half_precision_is_kept_and_one_beyond_it_is_refused(llama: Subject):
+    exact = harvest(llama, ["model.embed_tokens"], tiny_documents(), batch_tokens=64)["model.embed_tokens"].values
+    # Powers of two keep every bit: the largest value becomes one that half precision holds, then one that it does not.
+    inside = 2.0 ** int(np.floor(np.log2(30_000 / float(exact.abs().max()))))
+    for factor, fits in ((inside, True), (8 * inside, False)):
+        module: Any = copy.deepcopy(llama.module)
+        module.get_input_embeddings().weight.data *= factor
+        subject = dataclasses.replace(llama, module=module)
+        if fits:
+            stored = harvest(subject, ["model.embed_tokens"], tiny_documents(), batch_tokens=64, dtype=torch.float16)
+            assert bool(stored["model.embed_tokens"].values.isfinite().all())
+            continue
+        with pytest.raises(AtlasError, match="store_dtype float32 or bfloat16"):
+            harvest(subject, ["model.embed_tokens"], tiny_documents(), batch_tokens=64, dtype=torch.float16)
 
 
 def test_stored_formats_round_the_same_rows(llama: Subject):
