@@ -1,5 +1,6 @@
 """Dictionaries: a candidate is trained and measured, and the gate lets it become current, or not."""
 
+import shutil
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -13,8 +14,9 @@ from orchestration.partitions import Cell, Keys
 from orchestration.pinned import Basis
 from orchestration.refs import Ref, file_faults
 from orchestration.resources import Atlas, utc_now
-from orchestration.sources import resolved_recipe
-from sae.config import load_workspace
+from orchestration.sources import recipe_facts, resolved_recipe
+from sae.config import ImportConfig, load_workspace
+from sae.errors import AtlasError
 
 
 @dg.definitions
@@ -40,39 +42,49 @@ def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
     def dictionary_candidate(
         context: dg.AssetExecutionContext, atlas: Atlas, activation_set: Ref
     ) -> dg.MaterializeResult:
-        """A sparse autoencoder trained on the site's train shards and measured on the held-out ones."""
+        """A sparse autoencoder trained on the site's train shards, or imported, and measured on the held-out ones."""
         from sae.dictionaries.build import build_dictionary
         from sae.dictionaries.checkpoints import Checkpoints
+        from sae.dictionaries.imported import import_dictionary
 
         stage = atlas.stage(context)
         if kept := stage.kept():
             return kept
         site, recipe_name = atlas.config.pairs()[context.partition_key]
-        recipe = resolved_recipe(atlas.config, recipe_name)
+        recipe, base = resolved_recipe(atlas.config, recipe_name), atlas.workspace.path.parent
         basis = Basis(atlas.store, activation_set.facts)
         pinned = activation_set.facts | {
             "site": site,
             "recipe": recipe_name,
             "hookpoint": basis.manifest.hookpoint,
-            "recipe_config": recipe.model_dump(mode="json"),
+            "recipe_config": recipe_facts(recipe, base),
             "inputs": stage.inputs,
             "build_key": stage.build_key,
             "code_version": stage.code_version,
             "run_id": context.run_id,
             "created_at": utc_now(),
         }
-        built = build_dictionary(
-            recipe,
+        given = (
             basis.manifest,
             basis.source,
             basis.subject(),
             basis.documents("held_out"),
             Path(tempfile.mkdtemp(prefix="feature-atlas-dictionary-")),
             pinned,
-            Checkpoints(atlas.store, stage.build_key),
-            on_step=atlas.progress(f"dictionary {context.partition_key}", "tokens"),
-            warn=context.log.warning,
         )
+        if isinstance(recipe, ImportConfig):
+            built = import_dictionary(recipe, base, *given)
+        else:
+            built = build_dictionary(
+                recipe,
+                *given,
+                Checkpoints(atlas.store, stage.build_key),
+                on_step=atlas.progress(f"dictionary {context.partition_key}", "tokens"),
+                warn=context.log.warning,
+            )
+        if twin := twin_of(atlas, stage.cell, built.dictionary_id):
+            shutil.rmtree(built.folder)
+            raise AtlasError(f"{context.partition_key} is the same dictionary as {twin}. Leave one of the recipes out.")
         return stage.made(
             built.folder,
             built.dictionary_id,
@@ -83,7 +95,8 @@ def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
                 "quality": built.quality,
                 "loss_groups": [asdict(group) for group in built.loss_groups],
             },
-            metadata={**built.facts, **built.quality, "training": dg.MetadataValue.md(built.curve)},
+            metadata={**built.facts, **built.quality}
+            | ({"training": dg.MetadataValue.md(built.curve)} if built.history else {}),
             checks=quality_checks(built.quality, atlas.config.checks),
         )
 
@@ -116,6 +129,15 @@ def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         dictionary_candidate,
         dictionary,
     ]
+
+
+def twin_of(atlas: Atlas, cell: Cell, dictionary_id: str) -> str | None:
+    """The pair whose recipe made the same dictionary, if there is one: its features cannot have two owners."""
+    for pair in atlas.config.pairs():
+        ref = atlas.ref_or_none(Cell(cell.asset, pair))
+        if ref and pair != cell.partition and ref.data_version == dictionary_id:
+            return pair
+    return None
 
 
 def predecessor(previous: Ref | None, candidate: Ref) -> dict[str, Any] | None:

@@ -34,9 +34,10 @@ def _models(catalog: Catalog) -> list[str]:
 
 
 def _dictionary(row: dict[str, Any]) -> str:
+    tokens = "trained elsewhere" if row["tokens_trained"] is None else f"{row['tokens_trained']:,} tokens"
     return (
         f"\nDictionary {row['site']}.{row['recipe']} ({row['dictionary_id']}): {row['architecture']}, "
-        f"{row['d_sae']:,} latents, {row['tokens_trained']:,} tokens\n"
+        f"{row['d_sae']:,} latents, {tokens}\n"
         f"  variance explained {1 - row['fvu']:.1%} {_bar(1 - row['fvu'])}   loss recovered {row['loss_recovered']:.1%}"
         f" {_bar(row['loss_recovered'])}\n"
         f"  L0 {row['l0']:.1f}, dead {row['dead_fraction']:.1%}"

@@ -54,3 +54,12 @@ def files_id(files: Mapping[str, Path]) -> str:
 def hashes(files: Mapping[str, Path]) -> dict[str, str]:
     """SHA-256 of each file, by its name in the format."""
     return {name: file_sha256_once(file) for name, file in sorted(files.items())}
+
+
+def imported_id(weights_id: str, kind: Format, sha256: Mapping[str, str], site: str) -> str:
+    """Id of an imported dictionary: its weights' id, the `hashes` of its files, and the site that it reads.
+
+    The same weights at another site have other features; and a dictionary that was exported here and comes back is
+    another one than the first, so that both can stand in a catalog.
+    """
+    return content_id([weights_id, kind, content_id(sha256), site])

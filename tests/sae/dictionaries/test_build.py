@@ -10,9 +10,10 @@ from sae.activations.manifest import ActivationSet, ShardRecord, build_activatio
 from sae.activations.shard import save_shard, shard_version
 from sae.activations.source import StoredActivations
 from sae.config import RecipeConfig
-from sae.dictionaries.build import build_dictionary, curve_table, still_silent
+from sae.dictionaries.build import build_dictionary, curve_table
 from sae.dictionaries.checkpoints import Checkpoints
 from sae.dictionaries.layout import dictionary_id, load_dictionary
+from sae.dictionaries.measured import still_silent
 from sae.dictionaries.training import TrainingPoint
 from sae.models.subject import Subject
 from sae.storage import Store
