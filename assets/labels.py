@@ -10,11 +10,12 @@ from assets.features import tables_made
 from assets.neighbors import stacked
 from orchestration.asset import made, source
 from orchestration.checks import at_least
-from orchestration.labelling import ask_model, evidence
+from orchestration.labelling import ask_model, evidence, ledger_path
 from orchestration.partitions import Keys
 from orchestration.pinned import Pinned
 from orchestration.resources import Atlas, Stage
 from sae.config import load_workspace
+from sae.config.labeling import MODEL_SCORERS
 
 if TYPE_CHECKING:
     from sae.labels.llm import Progress
@@ -95,7 +96,7 @@ def labels_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         "label_scores",
         group="labels",
         io="tables",
-        loads=["dictionary", "labels", "examples", "evaluation"],
+        loads=["dictionary", "features", "labels", "examples", "evaluation"],
         after=["scorers_config"],
         kinds={"polars"},
         pool="llm",
@@ -104,6 +105,7 @@ def labels_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext,
         atlas: Atlas,
         dictionary: Pinned,
+        features: dict[str, pl.DataFrame],
         labels: dict[str, pl.DataFrame],
         examples: dict[str, pl.DataFrame],
         evaluation: dict[str, pl.DataFrame],
@@ -125,11 +127,19 @@ def labels_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         if "truth" in atlas.config.scorers:
             concepts = best_concepts(evaluation["concept_scores"], world_names())
             scores.append(score_truth(written, concepts, *record))
-        frame = stacked(scores, "label_scores")
+        judged, reached = _judge(atlas, context, features, labels, examples)
+        frame = stacked([*scores, *judged], "label_scores")
         with atlas.ledger() as ledger:
             ledger.append(label_scores=frame)
         means = dict(frame.group_by("scorer").agg(pl.col("score").mean()).sort("scorer").iter_rows())
-        return tables_made(stage, dictionary, {"label_scores": frame}, leave_out=NOT_CONTENT, metadata={"mean": means})
+        return tables_made(
+            stage,
+            dictionary,
+            {"label_scores": frame},
+            leave_out=NOT_CONTENT,
+            metadata={"mean": means},
+            checks=[at_least("judges_reach_all", reached, 1.0)],
+        )
 
     return [
         source(keys, "labeler_config", group="labels", description="Who writes the labels, and the seed."),
@@ -137,6 +147,37 @@ def labels_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         labels,
         label_scores,
     ]
+
+
+def _judge(
+    atlas: Atlas,
+    context: dg.AssetExecutionContext,
+    features: dict[str, pl.DataFrame],
+    labels: dict[str, pl.DataFrame],
+    examples: dict[str, pl.DataFrame],
+) -> tuple[list[pl.DataFrame], float]:
+    """Scores by a model, where the config names such scorers, and the share of labels that they reached."""
+    from sae.labels.judges.scoring import score_with_model
+
+    if not (names := MODEL_SCORERS.intersection(atlas.config.scorers)):
+        return [], 1.0
+    done = score_with_model(
+        names,
+        labels["labels"],
+        labels["label_examples"],
+        examples["examples"],
+        features["features"],
+        atlas.config.labeler,
+        ledger_path(atlas.workspace),
+        context.run_id,
+        atlas.progress(f"label_scores {context.partition_key}", "labels"),
+    )
+    if done.unasked:
+        context.log.warning(f"The budget is spent: {done.unasked:,} scores are not made.")
+    if done.failed:
+        context.log.warning(f"{done.failed:,} scores could not be asked for. `atlas run --force` asks again.")
+    left = done.unasked + done.failed
+    return [done.scores], done.scores.height / max(1, done.scores.height + left)
 
 
 def _in_force(atlas: Atlas, dictionary: Pinned) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -187,7 +228,11 @@ def _labelled(
 
 def _first(labels: pl.DataFrame) -> str:
     rows = [
-        f"| {row['index']} | {row['label'].replace('|', ' ')} | {row['confidence']:.2f} |"
+        f"| {row['index']} | {row['label'].replace('|', ' ')} | {_number(row['confidence'])} |"
         for row in labels.head(20).to_dicts()
     ]
     return "\n".join(["| index | label | confidence |", "|---|---|---|", *rows])
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"

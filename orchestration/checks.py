@@ -26,6 +26,7 @@ CHECKS: dict[str, dict[str, str]] = {
         "labels_cover": "Share of live features with a label, at least `checks.labels_cover`.",
         "budget_reaches_all": "Share of the features due for a model's label that the budget reached: all of them.",
     },
+    "label_scores": {"judges_reach_all": "Share of the wanted scores by a model that were made: all of them."},
     "neighbors": {"neighbors_complete": "Every live feature has a neighbour."},
     "attributions": {"attribution_adds_up": "Attributions and the error term reproduce the first-order change."},
     "catalog_candidate": {"catalog_consistent": "Every reference in the candidate finds its row."},

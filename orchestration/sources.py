@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestration.partitions import Cell
 from sae.config import AtlasConfig, ImportConfig, ModelConfig, RecipeConfig, Workspace
-from sae.config.labeling import NO_MATTER
+from sae.config.labeling import MODEL_SCORERS, NO_MATTER
 from sae.dictionaries.formats.files import hashes, source_files
 from sae.errors import AtlasError
 from sae.identity import content_id, file_sha256_once
@@ -52,7 +52,7 @@ def source_version(workspace: Workspace, cell: Cell) -> str:
         case Cell("model_source", str(name)):
             return _model_version(config.models[name], config.seed, workspace.path.parent)
         case Cell("site_config", str(name)):
-            return _hash(config.site(name))
+            return _site_version(config, name)
         case Cell("recipe_config", str(name)):
             return content_id(recipe_facts(resolved_recipe(config, name), workspace.path.parent))
         case Cell("checks_config", None):
@@ -60,7 +60,7 @@ def source_version(workspace: Workspace, cell: Cell) -> str:
         case Cell("labeler_config", None):
             return _hash(config.labeler, leave_out=set(NO_MATTER))
         case Cell("scorers_config", None):
-            return content_id(list(config.scorers))
+            return _scorers_version(config)
         case Cell("prompts_config", None):
             return content_id([prompt.model_dump() for prompt in config.prompts])
         case Cell("steering_config", None):
@@ -94,11 +94,26 @@ def recipe_facts(recipe: RecipeConfig | ImportConfig, base: Path) -> dict[str, A
     if isinstance(recipe, ImportConfig):
         files = hashes(source_files(recipe.format, base / recipe.source))
         return {"architecture": recipe.architecture, "format": recipe.format, "files": files}
-    return recipe.model_dump(mode="json", exclude={"sites", "retrain", "checkpoint_every"})
+    return recipe.model_dump(mode="json", exclude=set(NO_PART_OF_A_RECIPE))
+
+
+def _scorers_version(config: AtlasConfig) -> str:
+    """Those that ask a model depend on it, and on what its budget reaches."""
+    if MODEL_SCORERS.isdisjoint(config.scorers):
+        return content_id(list(config.scorers))
+    names = {"model", "base_url", "temperature", "seed", "structured", "budget_usd"}
+    return content_id([list(config.scorers), config.labeler.model_dump(mode="json", include=names)])
+
+
+def _site_version(config: AtlasConfig, name: str) -> str:
+    # The attention kernel is no part of a model's weights, but of how they are read.
+    site = config.site(name)
+    attention = config.models[site.model].attention
+    return _hash(site) if attention == "auto" else content_id([_hash(site), attention])
 
 
 def _model_version(model: ModelConfig, seed: int, base: Path) -> str:
-    facts: dict[str, Any] = model.model_dump(exclude={"device"})
+    facts: dict[str, Any] = model.model_dump(exclude={"device", "attention"})
     if model.source == "world":
         facts["seed"] = seed
     elif model.source.startswith(PACKAGE):

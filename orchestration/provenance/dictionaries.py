@@ -72,8 +72,6 @@ def dictionary_links(
 
 def _recipe(name: str, config: Mapping[str, Any], inputs: Mapping[str, str]) -> Link:
     recipe = {key: value for key, value in config.items() if key not in NO_PART_OF_A_RECIPE}
-    if "format" in recipe:
-        return Link("recipe", name, recipe, (unchecked("hash", "it is that of the imported files, not of the config"),))
     return Link("recipe", name, recipe, (_input(inputs, f"recipe_config[{name}]", recipe),))
 
 

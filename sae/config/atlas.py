@@ -1,12 +1,13 @@
 """The whole file, and the sections that say what is checked, asked and scheduled."""
 
-from typing import Annotated, Literal
+import zoneinfo
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from sae.config.imported import ImportConfig
 from sae.config.inputs import CorpusConfig, ModelConfig, SiteConfig
-from sae.config.labeling import LabelerConfig
+from sae.config.labeling import MODEL_SCORERS, LabelerConfig, Scorer
 from sae.config.recipe import RecipeConfig
 from sae.config.section import Name, Section
 
@@ -68,9 +69,19 @@ class PromptConfig(Section):
 class ScheduleConfig(Section):
     """When the refresh runs."""
 
-    refresh: str = "0 3 * * *"
-    """Cron expression."""
+    refresh: str = Field(default="0 3 * * *", pattern=r"^[0-9*][^ ]*( [^ ]+){4}$")
+    """Cron expression of five fields."""
     timezone: str = "UTC"
+    """Name of the time zone in which it is read, for example Europe/Berlin."""
+    watch_seconds: int = Field(default=60, ge=5)
+    """How often the corpora's sources are looked at for new, changed and lost files."""
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        if name not in zoneinfo.available_timezones():
+            raise ValueError("no time zone of that name is known; they are written like Europe/Berlin")
+        return name
 
 
 class AtlasConfig(Section):
@@ -90,7 +101,8 @@ class AtlasConfig(Section):
     )
     """Recipes by name: to train, or of a file of another library."""
     labeler: LabelerConfig = LabelerConfig()
-    scorers: tuple[Literal["rule", "truth"], ...] = ("rule",)
+    scorers: tuple[Scorer, ...] = ("rule",)
+    """Who judges the labels. `rule` and `truth` are free; the others ask the labeler's model and spend its budget."""
     checks: CheckConfig = CheckConfig()
     steering: SteeringConfig = SteeringConfig()
     prompts: tuple[PromptConfig, ...] = ()
@@ -105,6 +117,10 @@ class AtlasConfig(Section):
         _known("prompts", "model", {prompt.model for prompt in self.prompts}, set(self.models))
         steered = {prompt.model for prompt in self.steering.prompts if not isinstance(prompt, str)}
         _known("steering.prompts", "model", steered, set(self.models))
+        _unique("scorers", list(self.scorers))
+        asking = sorted(MODEL_SCORERS & set(self.scorers))
+        if asking and None in (self.labeler.model, self.labeler.price, self.labeler.budget_usd):
+            raise ValueError(f"scorers: {asking[0]} asks a model: give labeler its `model`, `price` and `budget_usd`")
         _unique("sites", sites)
         _unique("prompts", [prompt.id for prompt in self.prompts])
         return self

@@ -42,6 +42,9 @@ class PriorityConfig(Section):
     """The band of densities that comes first: rarer features have few examples, commoner ones seldom have a name."""
 
 
+Scorer = Literal["rule", "truth", "detection", "fuzzing", "simulation", "specificity"]
+MODEL_SCORERS: frozenset[Scorer] = frozenset({"detection", "fuzzing", "simulation", "specificity"})
+"""Scorers that ask the labeler's model, within its budget."""
 NO_MATTER: frozenset[str] = frozenset({"concurrency", "timeout_s", "retries", "price", "batch"})
 """Keys of the labeler that change how fast and how dear it is, but no label."""
 
