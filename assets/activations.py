@@ -60,7 +60,7 @@ def activations_assets(keys: Keys) -> list[dg.AssetsDefinition]:
     @made(keys, "hookpoints", group="models", io="record", after=["subject_model", "site_config"], kinds={"pytorch"})
     def hookpoints(context: dg.AssetExecutionContext, atlas: Atlas) -> dg.MaterializeResult:
         """The module whose output is read: found in the model, with its width."""
-        from sae.models.hookpoints import hook_module
+        from sae.models.hookpoints import hook_module, hookpoint_width
 
         stage = atlas.stage(context)
         site = atlas.config.site(context.partition_key)
@@ -70,8 +70,11 @@ def activations_assets(keys: Keys) -> list[dg.AssetsDefinition]:
             "model_id": subject.model_id,
             "hookpoint": site.hookpoint,
             "module": type(module).__name__,
-            "d_model": subject.d_model,
+            "d_model": hookpoint_width(subject, site.hookpoint),
         }
+        attention = atlas.config.models[site.model].attention
+        if attention != "auto":  # Another kernel rounds in another way, so what is read becomes stale.
+            facts["attention"] = attention
         version = content_id(facts | {"site": site.model_dump(mode="json")})
         return stage.made(None, version, facts=facts, metadata=facts)
 
@@ -170,7 +173,12 @@ def activations_assets(keys: Keys) -> list[dg.AssetsDefinition]:
             "documents_made_at": {
                 record.shard: atlas.ref(Cell("corpus", record.shard)).finished_at for record in records
             },
-            "model": {"model_id": model.data_version, "name": site.model, "files": sorted(model.files)},
+            "model": {
+                "model_id": model.data_version,
+                "name": site.model,
+                "files": sorted(model.files),
+                "attention": atlas.config.models[site.model].attention,
+            },
         }
         metadata = {
             "shards": len(records),

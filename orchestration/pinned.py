@@ -47,7 +47,8 @@ class Basis:
     def subject(self) -> "Subject":
         """The model that was read."""
         model = self.facts["model"]
-        return open_subject(self.store, f"models/{model['model_id']}", model["name"], tuple(model["files"]))
+        files, attention = tuple(model["files"]), model.get("attention", "auto")
+        return open_subject(self.store, f"models/{model['model_id']}", model["name"], files, attention=attention)
 
     @cached_property
     def source(self) -> "ActivationSource":
@@ -120,13 +121,15 @@ class Pinned(Basis):
 
 
 @lru_cache(maxsize=1)
-def _load_subject(folder: Path, name: str) -> "Subject":
+def _load_subject(folder: Path, name: str, device: str, attention: str) -> "Subject":
     from sae.models.loading import load_subject
 
-    return load_subject(folder, name)
+    return load_subject(folder, name, device, attention)
 
 
-def open_subject(store: Store, folder: str, name: str, files: tuple[str, ...]) -> "Subject":
+def open_subject(
+    store: Store, folder: str, name: str, files: tuple[str, ...], device: str = "auto", attention: str = "auto"
+) -> "Subject":
     """The model in a folder of the store. The last one opened stays loaded: its folder's name is its content."""
     local = [store.local(f"{folder}/{file}") for file in files]
-    return _load_subject(local[0].parent, name)
+    return _load_subject(local[0].parent, name, device, attention)

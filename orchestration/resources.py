@@ -99,7 +99,9 @@ class Atlas(dg.ConfigurableResource):
     def subject(self, model: str) -> "Subject":
         """The current model of that name, loaded once."""
         ref = self.ref(Cell("subject_model", model))
-        return open_subject(self.store, f"models/{ref.data_version}", model, tuple(ref.files))
+        config = self.config.models[model]
+        folder, files = f"models/{ref.data_version}", tuple(ref.files)
+        return open_subject(self.store, folder, model, files, config.device, config.attention)
 
     def known_keys(self, context: dg.AssetExecutionContext) -> Keys:
         """The partitions with the shards known now."""
