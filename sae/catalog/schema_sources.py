@@ -59,7 +59,11 @@ DICTIONARIES = Table(
     "dictionaries",
     "The sparse autoencoders: what each was trained on and how good it is on held-out tokens.",
     (
-        Column("dictionary_id", "VARCHAR", "Hash of the weights and of the form of the encoder."),
+        Column(
+            "dictionary_id",
+            "VARCHAR",
+            "Hash of the weights and of the form of the encoder; of an imported one also of its files and its site.",
+        ),
         Column("build_key", "VARCHAR", "Hash of all it was made from: config, inputs, code version, seed."),
         Column("site", "VARCHAR", "Where it reads, `<model>.<hookpoint>`."),
         Column("model_id", "VARCHAR", "The model it reads (see models)."),
@@ -83,7 +87,9 @@ DICTIONARIES = Table(
         Column("d_in", "INTEGER", "Width of the activations, in dimensions."),
         Column("d_sae", "INTEGER", "Number of features."),
         Column("k", "INTEGER", "Active features a token, summed over nested groups; null where free.", nullable=True),
-        Column("tokens_trained", "BIGINT", "Number of tokens seen in training, repeats counted.", nullable=True),
+        Column(
+            "tokens_trained", "BIGINT", "Tokens seen in training, repeats counted; null where imported.", nullable=True
+        ),
         Column("fvu", "DOUBLE", "Fraction of variance unexplained, 0 is perfect.", nullable=True),
         Column("l0", "DOUBLE", "Mean number of active features a token.", nullable=True),
         Column("dead_fraction", "DOUBLE", "Share of features that were never active, 0 to 1.", nullable=True),
