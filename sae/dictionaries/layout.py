@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from sae.dictionaries.dictionary import FORM_TENSORS, Dictionary, Form
+from sae.dictionaries.formats.reading import assemble, read_json, read_tensors, take
 from sae.errors import AtlasError
 from sae.identity import canonical_json, content_id, tensors_id
 
@@ -61,15 +61,11 @@ def load_dictionary(folder: Path) -> Dictionary:
     Raises AtlasError on a missing or damaged file, and on a config that asks for arithmetic we do not have.
     """
     config = _read_config(folder / CONFIG)
-    try:
-        tensors = load_file(os.fspath(folder / WEIGHTS))
-    except (SafetensorError, OSError) as error:
-        raise AtlasError(f"{folder / WEIGHTS} is missing or damaged: {' '.join(str(error).split())[:200]}") from error
     names = _names(config["architecture"])
-    if absent := set(names.values()) - set(tensors):
-        raise AtlasError(f"{folder / WEIGHTS} lacks {', '.join(sorted(absent))}.")
-    return Dictionary(
-        **{ours: tensors[theirs].float() for ours, theirs in names.items()},
+    parts = take(read_tensors(folder / WEIGHTS), folder / WEIGHTS, *names.values())
+    return assemble(
+        folder / WEIGHTS,
+        **dict(zip(names, parts, strict=True)),
         form=config["architecture"],
         k=config.get("k"),
         apply_b_dec_to_input=config.get("apply_b_dec_to_input", True),
@@ -107,12 +103,7 @@ def _config(dictionary: Dictionary) -> dict[str, Any]:
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise AtlasError(f"{path} is missing or damaged: {error}") from error
-    if not isinstance(config, dict):
-        raise AtlasError(f"{path} is damaged: a mapping is wanted.")
+    config = read_json(path)
     wanted = {
         "architecture": ("standard", "topk", "jumprelu", "gated"),
         "normalize_activations": ("none",),
