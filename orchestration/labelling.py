@@ -1,6 +1,6 @@
 """Asking the configured model for labels of one dictionary: by the asset `labels`, and by `atlas label`."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -38,7 +38,7 @@ def asking_order(
 ) -> tuple[list[str], set[str]]:
     """The features to ask about, first things first, and the ids of labels that shall not stand.
 
-    :param only: these features, a person's own included; otherwise all live ones whose label is not a person's
+    :param only: these features, a person's own included; otherwise all live ones whose label is neither a person's nor carried
     :param again: whether labels that stand shall not, so that each feature is asked about anew
     """
     from sae.labels.current import current_labels, last_verdicts
@@ -52,14 +52,14 @@ def asking_order(
     current = current_labels(labels, reviews)
     rejected = last_verdicts(reviews).filter(pl.col("verdict") == "reject")["label_id"]
     unwanted = set(labels.filter(pl.col("label_id").is_in(rejected.implode()))["feature_id"])
-    by_people = current.filter(pl.col("labeler") == "human")["feature_id"]
+    named = current.filter((pl.col("labeler") == "human") | (pl.col("origin") == "carried"))["feature_id"]
     passed_over = set(rejected)
     if only is not None:
         features = features.filter(pl.col("feature_id").is_in(list(only)))
         if again:
             passed_over |= set(labels.filter(pl.col("feature_id").is_in(list(only)))["label_id"])
     else:
-        features = features.filter(~pl.col("feature_id").is_in(by_people.implode()))
+        features = features.filter(~pl.col("feature_id").is_in(named.implode()))
     order = by_priority(
         features, asked_for=unwanted, stale=stale_features(current, config), band=config.priority.density
     )
@@ -79,16 +79,60 @@ def ask_model(
     """Ask about the features of a dictionary, all or some, as far as the budget reaches; the ledger has what comes."""
     from sae.labels.llm import label_with_model
 
+    config, path = workspace.config.labeler, ledger_path(workspace)
     order, passed_over = asking_order(workspace, basis.features, only, again)
-    return label_with_model(
+    before = _spent(path)
+    if config.batch:
+        _fetch(basis, order, passed_over, workspace, run_id, name if show_progress else None)
+        # All that was paid for lies in the ledger now: what does not is not asked for one by one at the full price.
+        config = config.model_copy(update={"budget_usd": 0.0})
+    progress = label_with_model(
         basis,
         order,
-        workspace.config.labeler,
-        ledger_path(workspace),
+        config,
+        path,
         run_id,
         passed_over=passed_over,
         on_progress=_shown(name, len(order)) if show_progress else lambda progress: None,
     )
+    progress.paid_usd = progress.spent_usd - before
+    return progress
+
+
+def _fetch(
+    basis: "Evidence",
+    order: Sequence[str],
+    passed_over: Collection[str],
+    workspace: Workspace,
+    run_id: str,
+    shown_as: str | None,
+) -> None:
+    """Bring the replies into the ledger through batches."""
+    from sae.labels.ledger import Ledger
+    from sae.labels.llm import feature_questions
+    from sae.labels.llm_batches import fetch_labels
+
+    config, path = workspace.config.labeler, ledger_path(workspace)
+    with Ledger(path) as ledger:
+        skipped = ledger.label_ids("failed") | set(passed_over)
+    fetch_labels(
+        lambda: feature_questions(basis, order, config),
+        config,
+        path,
+        run_id,
+        skipped=skipped,
+        on_wait=LineProgress().stage(f"{shown_as} in batches", "requests") if shown_as else lambda done, total: None,
+    )
+
+
+def _spent(path: Path) -> float:
+    from sae.labels.request_ledger import RequestLedger
+
+    ledger = RequestLedger(path, 0.0)
+    try:
+        return ledger.spent()
+    finally:
+        ledger.close()
 
 
 def _shown(name: str, total: int) -> "Callable[[Progress], None]":

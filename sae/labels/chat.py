@@ -8,7 +8,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import httpx2
@@ -16,11 +16,11 @@ import openai
 
 from sae.errors import AtlasError
 from sae.labels.budget import Price
-from sae.labels.question import server_address
+from sae.labels.question import ModelSettings, Question, server_address
 from sae.labels.request_ledger import Ended
 
 KEY_VARIABLE = "OPENAI_API_KEY"
-_NO_KEY = "no-key-needed"
+NO_KEY = "no-key-needed"
 _LONGEST_ERROR = 500
 _HOPELESS = {401: "refused the key", 402: "wants payment", 403: "refused the key", 404: "knows no such model or path"}
 """Answers after which no other request can succeed."""
@@ -40,41 +40,40 @@ class Answer(NamedTuple):
     """The header of that name."""
 
 
+def api_key(base_url: str | None) -> str:
+    """The key in the environment, or a stand-in for a server that is named and may want none."""
+    key = os.environ.get(KEY_VARIABLE)
+    if not key and base_url is None:
+        raise AtlasError(f"{KEY_VARIABLE} is not set. Export it, or name another server in `labeler.base_url`.")
+    return key or NO_KEY
+
+
 def open_client(base_url: str | None, concurrency: int) -> openai.AsyncOpenAI:
     """A client that sends each request once: trying again is the caller's business, where it is accounted.
 
     Raises AtlasError where OPENAI_API_KEY is missing and no server is named.
     """
-    key = os.environ.get(KEY_VARIABLE)
-    if not key and base_url is None:
-        raise AtlasError(f"{KEY_VARIABLE} is not set. Export it, or name another server in `labeler.base_url`.")
+    key = api_key(base_url)
     limits = httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
     http = openai.DefaultAsyncHttpxClient(limits=limits)
     address = server_address(base_url)
-    return openai.AsyncOpenAI(api_key=key or _NO_KEY, base_url=address, max_retries=0, http_client=http)
+    return openai.AsyncOpenAI(api_key=key, base_url=address, max_retries=0, http_client=http)
 
 
-def request_body(
-    model: str,
-    messages: Sequence[Mapping[str, Any]],
-    *,
-    seed: int,
-    temperature: float | None,
-    max_output_tokens: int,
-    response_format: Mapping[str, Any] | None,
-    own_server: bool,
-) -> dict[str, Any]:
-    """The JSON of a request.
+def question_body(settings: ModelSettings, question: Question[Any], structured: bool) -> dict[str, Any]:
+    """The JSON of a request, with the schema of its reply where that is `structured`.
 
-    :param own_server: whether another server than OpenAI's reads it: those know the limit of a reply as `max_tokens`,
-        OpenAI's newer models only as `max_completion_tokens`
+    Other servers than OpenAI's know the limit of a reply as `max_tokens`, OpenAI's newer models only as
+    `max_completion_tokens`.
     """
-    body: dict[str, Any] = {"model": model, "messages": list(messages), "seed": seed}
-    body["max_tokens" if own_server else "max_completion_tokens"] = max_output_tokens
-    if temperature is not None:
-        body["temperature"] = temperature
-    if response_format is not None:
-        body["response_format"] = dict(response_format)
+    body: dict[str, Any] = {"model": settings.model, "messages": list(question.messages), "seed": question.seed}
+    limit = "max_completion_tokens" if settings.base_url is None else "max_tokens"
+    body[limit] = question.max_output_tokens or settings.max_output_tokens
+    if settings.temperature is not None:
+        body["temperature"] = settings.temperature
+    if structured and question.schema is not None:
+        schema = {"name": "reply", "strict": True, "schema": dict(question.schema)}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
     return body
 
 
@@ -94,11 +93,11 @@ async def send_once(
             # The plain response: what came is judged here and kept whole, whatever it is.
             response = await client.post("/chat/completions", cast_to=httpx2.Response, body=body)
         ended = read_completion(response.text, price, read)
-        return Answer(_kept(ended, client.api_key, time.monotonic() - began))
+        return Answer(kept(ended, client.api_key, time.monotonic() - began))
     except TimeoutError:
         ended, retry_after = Ended("failed", error=f"no answer within {timeout_s:g} s"), None
     except openai.APIStatusError as error:
-        _raise_if_hopeless(error)
+        raise_if_hopeless(error)
         ended = Ended("failed", error.status_code, error=f"HTTP {error.status_code}: {error.message}", cost_usd=0.0)
         retry_after = error.response.headers.get("retry-after")
     except openai.APIConnectionError as error:
@@ -106,7 +105,7 @@ async def send_once(
         free = isinstance(cause, _SENDS_NOTHING)
         ended = Ended("failed", error=f"{type(cause).__name__}: {cause}", cost_usd=0.0 if free else None)
         retry_after = None
-    return Answer(_kept(ended, client.api_key, time.monotonic() - began), retry_after)
+    return Answer(kept(ended, client.api_key, time.monotonic() - began), retry_after)
 
 
 def read_completion(raw: str, price: Price, read: Callable[[str], object]) -> Ended:
@@ -146,7 +145,8 @@ def _status(text: str | None, refusal: object, reason: object, read: Callable[[s
     return "ok", None
 
 
-def _raise_if_hopeless(error: openai.APIStatusError) -> None:
+def raise_if_hopeless(error: openai.APIStatusError) -> None:
+    """Raise HopelessError where an answer says that no other request can succeed."""
     why = _HOPELESS.get(error.status_code)
     if error.status_code == 429 and error.code == "insufficient_quota":
         why = "has no quota left for this key"
@@ -157,7 +157,7 @@ def _raise_if_hopeless(error: openai.APIStatusError) -> None:
         ) from None
 
 
-def _kept(ended: Ended, key: str, seconds: float) -> Ended:
+def kept(ended: Ended, key: str, seconds: float) -> Ended:
     """An outcome as it may be written down: without the key, errors bounded."""
 
     def clean(text: str | None) -> str | None:
@@ -165,7 +165,7 @@ def _kept(ended: Ended, key: str, seconds: float) -> Ended:
             return None
         # JSON can spell half a surrogate pair, which is no text that a file could hold.
         whole = text.encode("utf-8", "replace").decode("utf-8")
-        return whole if key == _NO_KEY else whole.replace(key, "[key]")
+        return whole if key == NO_KEY else whole.replace(key, "[key]")
 
     error = clean(ended.error)
     return ended._replace(

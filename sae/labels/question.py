@@ -10,7 +10,8 @@ from typing import Any, Generic, Literal, TypeVar
 from sae.config.labeling import LabelerConfig
 from sae.errors import AtlasError, ConfigError
 from sae.identity import canonical_json
-from sae.labels.budget import FREE, Price
+from sae.labels.budget import FREE, Price, most_input_tokens
+from sae.labels.request_ledger import Request
 
 T = TypeVar("T")
 Status = Literal["ok", "refused", "empty", "truncated", "malformed", "failed"]
@@ -121,6 +122,24 @@ def request_identity(settings: ModelSettings, question: Question[Any]) -> str:
             "max_output_tokens": question.max_output_tokens or settings.max_output_tokens,
             "schema": question.schema,
         }
+    )
+
+
+def question_request(settings: ModelSettings, question: Question[Any], price: Price, send: int) -> Request:
+    """The row that reserves the most that sending a question once can cost, at a price."""
+    body = request_identity(settings, question)
+    schema = canonical_json(question.schema) if question.schema is not None else ""
+    sent = most_input_tokens(question.messages, schema, settings.image_tokens)
+    return Request(
+        request_sha256=hashlib.sha256(body.encode()).hexdigest(),
+        body=body,
+        purpose=question.purpose,
+        key=question.key,
+        base_url=server_address(settings.base_url),
+        model=settings.model,
+        seed=question.seed,
+        send=send,
+        reserved_usd=price.cost(sent, question.max_output_tokens or settings.max_output_tokens),
     )
 
 

@@ -27,9 +27,11 @@ create table if not exists request_replies (
     request_id integer primary key references requests, status text not null, http_status integer, text text,
     error text, raw text, input_tokens integer, output_tokens integer, cost_usd real, seconds real not null,
     created_at text not null) strict;
+create table if not exists request_batches (
+    batch text primary key, server_id text not null, created_at text not null) strict;
 create index if not exists requests_by_sha256 on requests (request_sha256);
 """
-_TABLES = ("request_prompts", "requests", "request_replies")
+_TABLES = ("request_prompts", "requests", "request_replies", "request_batches")
 _SPENT = """
 select coalesce(sum(coalesce(cost_usd, reserved_usd)), 0.0) from requests left join request_replies using (request_id)
 """
@@ -90,8 +92,19 @@ class Account(NamedTuple):
     """All its sends, paid or possibly paid."""
 
 
+class OpenBatch(NamedTuple):
+    """A batch that has not ended."""
+
+    batch: str
+    """Our own name for it."""
+    server_id: str | None
+    """The server's name; None where the process ended before it was known."""
+    request_ids: set[int]
+    """Those of its requests that have not ended."""
+
+
 class Pace(NamedTuple):
-    """Means of the last replies."""
+    """Means of the last replies, those in batches left out."""
 
     seconds: float
     output_tokens: float
@@ -198,9 +211,34 @@ class RequestLedger:
         ).fetchall()
         return Account(rows[0][0], rows[0][1], math.fsum(row[2] for row in rows))
 
+    def name_batch(self, batch: str, server_id: str) -> None:
+        """Record the server's name for a batch."""
+        with _Transaction(self._connection, self._path):
+            values = (batch, server_id, _text(datetime.now(UTC)))
+            self._connection.execute("insert or ignore into request_batches values (?, ?, ?)", values)
+
+    def open_batches(self) -> list[OpenBatch]:
+        """The batches with requests that have not ended, the oldest first."""
+        rows = self._reader.execute(
+            "select batch, server_id, group_concat(request_id) from requests left join request_batches using (batch) "
+            "where batch is not null and request_id not in (select request_id from request_replies) "
+            "group by batch order by min(request_id)"
+        ).fetchall()
+        return [OpenBatch(name, server_id, {int(at) for at in ids.split(",")}) for name, server_id, ids in rows]
+
+    def under_way(self) -> set[str]:
+        """The requests whose batches have not ended."""
+        rows = self._reader.execute(
+            "select request_sha256 from requests where batch is not null "
+            "and request_id not in (select request_id from request_replies)"
+        )
+        return {row[0] for row in rows}
+
     def pace(self) -> Pace | None:
         """How the last thousand replies came; None before the first."""
-        recent = "select * from request_replies where status <> 'failed' order by request_id desc limit 1000"
+        recent = (
+            "select * from request_replies where status <> 'failed' and seconds > 0 order by request_id desc limit 1000"
+        )
         row = self._reader.execute(f"select avg(seconds), avg(output_tokens) from ({recent})").fetchone()
         return None if None in row else Pace(*row)
 

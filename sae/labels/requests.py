@@ -24,28 +24,17 @@ What holds, whatever happens:
 """
 
 import asyncio
-import hashlib
 import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Self, TypeVar, cast
 
-from sae.identity import canonical_json
 from sae.labels.backoff import LONGEST_ASKED_WAIT_S, asked_wait, is_passing, wait_before
-from sae.labels.budget import most_input_tokens
 from sae.labels.cashier import Cashier
-from sae.labels.chat import Answer, HopelessError, open_client, request_body, send_once
-from sae.labels.question import (
-    BudgetSpentError,
-    ModelSettings,
-    Question,
-    Reply,
-    Status,
-    request_identity,
-    server_address,
-)
+from sae.labels.chat import Answer, HopelessError, open_client, question_body, send_once
+from sae.labels.question import BudgetSpentError, ModelSettings, Question, Reply, Status, question_request
 from sae.labels.request_ledger import Ended, Request, RequestLedger
 
 T = TypeVar("T")
@@ -59,7 +48,6 @@ class Asker:
         self._ledger = RequestLedger(ledger_path, budget_usd)
         self._cashier = Cashier(self._ledger, run_id)
         self._client = open_client(settings.base_url, settings.concurrency)
-        self.base_url = server_address(settings.base_url)
         self._schema_works = settings.structured != "none"
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._paused_until = 0.0
@@ -86,8 +74,8 @@ class Asker:
 
         Raises BudgetSpentError where the budget does not hold it, HopelessError where the server will answer nobody.
         """
-        body = request_identity(self.settings, question)
-        sha256 = hashlib.sha256(body.encode()).hexdigest()
+        request = question_request(self.settings, question, self.settings.price, send=1)
+        sha256 = request.request_sha256
         while flight := self._flights.get(sha256):
             await flight
         if reply := self._known(question, sha256):
@@ -95,28 +83,21 @@ class Asker:
         self._flights[sha256] = flight = asyncio.get_running_loop().create_future()
         try:
             async with self._slots:
-                return await self._ask(question, body, sha256)
+                return await self._ask(question, request)
         finally:
             del self._flights[sha256]
             flight.set_result(None)
-
-    def worst_cost(self, question: Question[Any]) -> float:
-        """The most US dollars that sending a question once can cost."""
-        settings = self.settings
-        schema = canonical_json(question.schema) if question.schema else ""
-        sent = most_input_tokens(question.messages, schema, settings.image_tokens)
-        return settings.price.cost(sent, question.max_output_tokens or settings.max_output_tokens)
 
     def _known(self, question: Question[T], sha256: str) -> Reply[T] | None:
         known = self._ledger.known(sha256)
         return known and self._reply(question, sha256, known.request_id, known.ended, known.created_at, cached=True)
 
-    async def _ask(self, question: Question[T], body: str, sha256: str) -> Reply[T]:
+    async def _ask(self, question: Question[T], request: Request) -> Reply[T]:
         structured = self._schema_works and question.schema is not None
         send = 1
         while True:
             await self._wait_for_pause()
-            request_id = await self._reserve(question, body, sha256, send)
+            request_id = await self._cashier.reserve(request._replace(send=send))
             answer, at = await self._send(question, request_id, structured)
             if answer.ended.status != "failed":
                 # Here a schema was refused, and the request taken without it.
@@ -129,7 +110,7 @@ class Asker:
                     await asyncio.sleep(wait_before(send + 1, self._jitter))
                 send += 1
                 continue
-            return self._reply(question, sha256, request_id, answer.ended, at, cached=False)
+            return self._reply(question, request.request_sha256, request_id, answer.ended, at, cached=False)
 
     def _again(self, answer: Answer, send: int) -> bool:
         """Whether a failed request is sent once more; a server that is busy makes everybody wait."""
@@ -153,24 +134,9 @@ class Asker:
         if self._hopeless:
             raise self._hopeless
 
-    async def _reserve(self, question: Question[Any], body: str, sha256: str, send: int) -> int:
-        worst = self.worst_cost(question)
-        request = Request(
-            sha256, body, question.purpose, question.key, self.base_url, self.settings.model, question.seed, send, worst
-        )
-        return await self._cashier.reserve(request)
-
     async def _send(self, question: Question[T], request_id: int, structured: bool) -> tuple[Answer, datetime]:
         settings = self.settings
-        body = request_body(
-            settings.model,
-            question.messages,
-            seed=question.seed,
-            temperature=settings.temperature,
-            max_output_tokens=question.max_output_tokens or settings.max_output_tokens,
-            response_format=_format(question.schema) if structured and question.schema is not None else None,
-            own_server=settings.base_url is not None,
-        )
+        body = question_body(settings, question, structured)
         try:
             answer = await send_once(
                 self._client, body, timeout_s=settings.timeout_s, price=settings.price, read=question.read
@@ -260,7 +226,3 @@ async def each(items: Iterable[T], concurrency: int, work: Callable[[T], Awaitab
     await asyncio.gather(*(worker() for _ in range(concurrency)))
     if errors:
         raise errors[0]
-
-
-def _format(schema: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "json_schema", "json_schema": {"name": "reply", "strict": True, "schema": dict(schema)}}

@@ -3,6 +3,7 @@
 The server is the fault server on loopback; `test_llm_labels_served.py` has one that runs a model.
 """
 
+import json
 import os
 from pathlib import Path
 
@@ -116,3 +117,56 @@ def test_the_key_is_in_no_file_of_the_workspace(labelled, monkeypatch):
     assert "sk-not" not in finished.stdout + finished.stderr
     assert not [file for file in files if b"sk-not-to-be-found" in file.read_bytes()]
     assert os.environ["OPENAI_API_KEY"]
+
+
+def test_a_dry_run_says_what_the_rest_would_cost_and_asks_nothing(labelled, server):
+    folder, _ = labelled
+    config = write_config(folder, lambda config: config.update(labeler=_labeler(server, seed=1)))
+    before = len(server.bodies)
+
+    said = atlas(config, "label", "--dry-run", "--json")
+
+    estimate = json.loads(said.stdout)
+    alive = _rows(folder, "select count(*) from features where not is_dead")[0][0]
+    assert (estimate["features"], estimate["answered"], estimate["requests"]) == (alive, 0, alive)
+    assert 0 < estimate["cost_usd"] < estimate["most_usd"]
+    assert estimate["seconds"] > 0
+    assert len(server.bodies) == before
+
+
+def test_features_are_labelled_by_name_whoever_labels_the_others(labelled, server):
+    folder, _ = labelled
+    offline = {**_labeler(server, seed=2), "provider": "lexical"}
+    config = write_config(folder, lambda config: config.update(labeler=offline))
+    feature = _rows(folder, "select feature_id from features where not is_dead order by 1")[0][0]
+    run(config)
+    before = len(server.bodies)
+
+    finished = atlas(config, "label", feature)
+
+    assert finished.returncode == 0, finished.stderr
+    assert len(server.bodies) == before + 1
+    current = _rows(folder, f"select labeler, seed from current_labels where feature_id = '{feature}'")
+    assert current == [("openai", 2)]
+    assert "1 labelled" in finished.stdout
+
+
+@pytest.mark.parametrize(
+    ("edit", "arguments", "said"),
+    [
+        ({"provider": "lexical"}, ["label"], "names no `model`"),
+        ({}, ["label", "nobody:1"], "No current dictionary has a feature 'nobody:1'"),
+        ({}, ["label", "--again"], "--again wants features by name"),
+        ({"price": None}, ["label"], "needs `price`"),
+    ],
+)
+def test_wrong_use_is_said_in_a_line(labelled, server, edit, arguments, said):
+    folder, _ = labelled
+    labeler = {"provider": "lexical"} if edit.get("provider") else {**_labeler(server), **edit}
+    config = write_config(folder, lambda config: config.update(labeler=labeler))
+
+    finished = atlas(config, *arguments)
+
+    assert finished.returncode == 2
+    assert said in finished.stderr
+    assert "Traceback" not in finished.stderr
