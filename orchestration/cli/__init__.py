@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from orchestration.cli import exchange, labelling, labels, model, pipeline, query
+from orchestration.cli import exchange, labelling, labels, model, models, pipeline, query
 from sae.errors import AtlasError, ConfigError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 pipeline.register(app)
 query.register(app)
 model.register(app)
+models.register(app)
 labels.register(app)
 labelling.register(app)
 exchange.register(app)

@@ -40,6 +40,11 @@ class Codec(Protocol):
     context_size: int
     pad_id: int
 
+    @property
+    def special_tokens(self) -> dict[str, int]:
+        """Names and ids of the control tokens."""
+        ...
+
     def encode(self, text: str, image: np.ndarray | None = None, modality: Modality = "text") -> Encoded:
         """Encode one document of any length; the text marks a picture's place by `<image>`."""
         ...

@@ -38,9 +38,7 @@ def materialise_model(
     A relative folder in the config starts at `base`; `on_step(done, total)` counts training steps.
     """
     if config.source != "world":
-        local = base / Path(config.source).expanduser()
-        source = str(local) if local.exists() else config.source
-        materialise_transformers(source, config.revision, config.dtype, folder)
+        materialise_transformers(source_of(config, base), config.revision, config.dtype, folder)
         return load_subject(folder, name, config.device, config.attention)
     from sae.world.loading import load_world_lm, save_world
     from sae.world.training import train_world_lm
@@ -50,6 +48,12 @@ def materialise_model(
     model_id = load_world_lm(folder, name).model_id
     _describe(folder, "world", "world", None, "float32", model_id)
     return load_subject(folder, name, config.device)
+
+
+def source_of(config: ModelConfig, base: Path) -> str:
+    """The config's source, a relative folder or file as its whole path; it starts at `base`."""
+    local = base / Path(config.source).expanduser()
+    return str(local) if local.exists() else config.source
 
 
 def materialise_transformers(source: str, revision: str | None, dtype: str, folder: Path) -> str:

@@ -37,6 +37,11 @@ class TransformersCodec:
         """Nothing: the model reads text alone."""
         return {}
 
+    @property
+    def special_tokens(self) -> dict[str, int]:
+        """Names and ids of the control tokens."""
+        return {str(self._tokenizer.convert_ids_to_tokens(i)): i for i in self._special.tolist()}
+
     def decode(self, token_ids: Sequence[int]) -> str:
         """The text of some ids, control tokens included."""
         return self._tokenizer.decode([int(i) for i in token_ids], clean_up_tokenization_spaces=False)

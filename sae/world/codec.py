@@ -45,6 +45,11 @@ class WorldCodec:
                 by_letter[token[0]].append(token)
         self._by_letter = dict(by_letter)
 
+    @property
+    def special_tokens(self) -> dict[str, int]:
+        """Names and ids of the control tokens."""
+        return {PAD: self.pad_id, BOS: self.bos_id}
+
     def encode(self, text: str, image: np.ndarray | None = None, modality: Modality = "text") -> Encoded:
         """Encode one document; `image` is uint8 [24, 24, 3] and stands where the text has `<image>`.
 

@@ -24,6 +24,7 @@ class LetterCodec:
     vocabulary_size = len(WORDS)
     context_size = 16
     pad_id = 0
+    special_tokens = {"<s>": 0}  # noqa: RUF012
 
     def encode(self, text: str, image: np.ndarray | None = None, modality: Modality = "text") -> Encoded:
         words = text.split()
