@@ -80,6 +80,21 @@ def test_codes_of_a_batch_of_sequences_are_those_of_its_rows(make_dictionary) ->
     torch.testing.assert_close(dictionary.encode(x).flatten(0, 1), dictionary.encode(x.flatten(0, 1)))
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_a_codes_gradient_is_its_encoder_column_where_it_is_active_and_zero_elsewhere(
+    make_dictionary, form: str
+) -> None:
+    dictionary = make_dictionary(form)
+    x = torch.randn(6, generator=torch.Generator().manual_seed(3))
+
+    codes = dictionary.encode(x)
+    found = torch.func.jacrev(dictionary.encode)(x)
+
+    gain = torch.ones(10) if dictionary.r_mag is None else dictionary.r_mag.exp()
+    assert (codes > 0).any()
+    torch.testing.assert_close(found, (dictionary.W_enc * gain * (codes > 0)).T)
+
+
 @given(form=st.sampled_from(FORMS), exponent=st.integers(-8, 8), seed=st.integers(0, 2**31), before=st.booleans())
 def test_folding_a_power_of_two_is_exact(make_dictionary, form: str, exponent: int, seed: int, before: bool) -> None:
     trained = make_dictionary(form, seed=seed, apply_b_dec_to_input=before)
