@@ -1,14 +1,34 @@
-"""What starts a refresh by itself: the schedule of the config, and a sensor that finds new or changed corpus files."""
+"""What starts a refresh by itself: the schedule of the config, and a sensor that finds new, changed or lost files.
+
+Neither remembers what it saw. The sensor compares the sources with what the store records, so that a lost cursor, a
+killed run or a missed tick loses no change; and whatever starts a refresh, the planner decides what it makes.
+"""
+
+import time
 
 import dagster as dg
 
-from orchestration.partitions import SHARDS
+from orchestration.partitions import SHARDS, Cell
+from orchestration.reaping import REFRESH_TAG, reap_refreshes
+from orchestration.recorded import Recorded
 from orchestration.sources import shards
-from sae.config import load_workspace
+from sae.config import Workspace, load_workspace
 from sae.errors import AtlasError
 from sae.identity import content_id
+from sae.storage import Store
 
-SENSOR_INTERVAL_S = 60
+CHANGE_TAG = "atlas/change"
+"""Tag of a run that the sensor asked for: which change it is to bring in."""
+MOST_TRIES = 3
+"""How often the sensor asks for one change; the schedule tries again at its time."""
+LOCK_WAIT_S = 3600.0
+"""How long a refresh of the daemon waits for another writer."""
+_ACTIVE = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+]
 
 
 def automation() -> dg.Definitions:
@@ -20,36 +40,60 @@ def automation() -> dg.Definitions:
         """Make what is missing or stale. Fails when a cell failed, after all others were made."""
         from orchestration.runner import open_session, refresh
 
-        outcome = refresh(open_session(load_workspace()), trigger=context.job_name, say=context.log.info)
+        session = open_session(load_workspace())
+        outcome = refresh(session, trigger=context.job_name, say=context.log.info, wait_s=LOCK_WAIT_S)
         context.log.info(f"{len(outcome.made)} made, {len(outcome.failed)} failed")
         if outcome.failed:
             raise AtlasError("; ".join(f"{cell}: {error}" for cell, error in outcome.failed.items()))
 
-    @dg.job(name="refresh", description="Plan by level and make what is missing or stale.")
+    @dg.job(
+        name="refresh", description="Plan by level and make what is missing or stale.", tags={REFRESH_TAG: "refresh"}
+    )
     def refresh_job() -> None:
         bring_up_to_date()
 
-    @dg.sensor(job=refresh_job, minimum_interval_seconds=SENSOR_INTERVAL_S)
-    def corpus_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        """Registers new shards as partitions and asks for a refresh when any shard's version changed."""
-        found = shards(load_workspace())
-        cursor = content_id(found)
-        if context.cursor == cursor:
-            return dg.SkipReason("no corpus changed")
-        known = set(context.instance.get_dynamic_partitions(SHARDS))
-        new = [shard for shard in found if shard not in known]
-        return dg.SensorResult(
-            run_requests=[dg.RunRequest(run_key=cursor)],
-            dynamic_partitions_requests=[dg.DynamicPartitionsDefinition(name=SHARDS).build_add_request(new)]
-            if new
-            else [],
-            cursor=cursor,
-        )
+    @dg.sensor(
+        job=refresh_job,
+        minimum_interval_seconds=schedule.watch_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def corpus_sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        """Asks for a refresh while the corpora are not what the store records of them."""
+        workspace = load_workspace()
+        reap_refreshes(workspace, context.instance, time.time())
+        changed = changed_shards(workspace, context.instance)
+        if not changed:
+            return dg.SkipReason("the store holds the corpora as they are")
+        running = context.instance.get_runs(dg.RunsFilter(tags={REFRESH_TAG: "refresh"}, statuses=_ACTIVE), limit=1)
+        if running:
+            return dg.SkipReason(f"{len(changed)} shards changed; run {running[0].run_id} is refreshing")
+        change = content_id(changed)
+        tried = context.instance.get_runs(dg.RunsFilter(tags={CHANGE_TAG: change}), limit=MOST_TRIES)
+        if len(tried) >= MOST_TRIES:
+            return dg.SkipReason(
+                f"{next(iter(changed))} and what came with it failed {MOST_TRIES} times: see run {tried[0].run_id}. "
+                "The schedule tries again."
+            )
+        return dg.RunRequest(tags={CHANGE_TAG: change})
 
     nightly = dg.ScheduleDefinition(
         name="nightly_refresh",
         job=refresh_job,
         cron_schedule=schedule.refresh,
         execution_timezone=schedule.timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
     )
     return dg.Definitions(jobs=[refresh_job], schedules=[nightly], sensors=[corpus_sensor])
+
+
+def changed_shards(workspace: Workspace, instance: dg.DagsterInstance) -> dict[str, str | None]:
+    """The shards whose source is not the recorded one, with the version that it has; None where it is gone."""
+    recorded = Recorded(Store(workspace.store))
+    listed = shards(workspace)
+    changed: dict[str, str | None] = {}
+    for shard, version in listed.items():
+        ref = recorded.ref(Cell("corpus", shard))
+        if ref is None or ref.inputs.get(str(Cell("corpus_source", shard))) != version:
+            changed[shard] = version
+    gone = [shard for shard in instance.get_dynamic_partitions(SHARDS) if shard not in listed]
+    return changed | dict.fromkeys(gone)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import dagster as dg
+from filelock import FileLock, Timeout
 
 from orchestration.checks import missed
 from orchestration.damage import all_upstream, set_aside_damaged
@@ -17,6 +18,7 @@ from orchestration.observing import current_keys, register_shards, report_source
 from orchestration.partitions import Cell, Keys
 from orchestration.planner import Graph, Plan, plan
 from orchestration.ranges import Batch, batches, cell_of, run_partition, run_tags
+from orchestration.reaping import REFRESH_TAG, reap_parts
 from orchestration.records import TRIGGER_TAG
 from orchestration.refs import ref_path
 from orchestration.resources import Atlas, writer_lock
@@ -27,11 +29,13 @@ from sae.storage import Store
 
 _MOST_OFTEN = 3
 """How often one refresh makes a cell again because its sources moved on."""
-_DAGSTER_YAML = """\
-telemetry: {enabled: false}
+_DAGSTER_YAML = f"""\
+telemetry: {{enabled: false}}
 concurrency:
-  pools: {default_limit: 1, granularity: run}
-  runs: {max_concurrent_runs: 2}
+  pools: {{default_limit: 1, granularity: run}}
+  runs:
+    max_concurrent_runs: 2
+    tag_concurrency_limits: [{{key: {REFRESH_TAG}, limit: 1}}]
 """
 
 
@@ -119,13 +123,15 @@ def refresh(
     force: bool = False,
     say: Callable[[str], None] = lambda line: None,
     show_progress: bool = False,
+    wait_s: float = 0.0,
 ) -> Outcome:
     """Make everything that is missing or stale and selected, upstream first. A failed cell does not stop the others.
 
-    Raises AtlasError when another writer holds the lock or the store has another schema version.
+    Raises AtlasError when another writer holds the lock for longer than `wait_s` seconds, or the store has another
+    schema version.
     """
     lock = writer_lock(session.workspace)
-    if not _acquire(lock):
+    if not _acquire(lock, wait_s):
         raise AtlasError(
             f"Another run writes to {session.workspace.store}. Wait until it is done (lock {lock.lock_file})."
         )
@@ -133,7 +139,7 @@ def refresh(
         store = Store(session.workspace.store)
         store.open_schema()
         store.remove_temporaries()
-        _reap(session.instance)
+        reap_parts(session.instance)
         register_shards(session.workspace, session.instance)
         report_sources(session.workspace, session.instance)
         if force:
@@ -204,22 +210,12 @@ def _run(session: Session, batch: Batch, trigger: str, show_progress: bool) -> t
     return {cell_of(event) for event in result.get_asset_materialization_events()}, failures(result, batch.cells)
 
 
-def _acquire(lock: object) -> bool:
-    from filelock import Timeout
-
+def _acquire(lock: FileLock, wait_s: float) -> bool:
     try:
-        lock.acquire(timeout=0)  # type: ignore[attr-defined]
+        lock.acquire(timeout=wait_s)
     except Timeout:
         return False
     return True
-
-
-def _reap(instance: dg.DagsterInstance) -> None:
-    """Mark as failed the runs that a killed process left as started: the lock's holder knows that nobody runs them."""
-    started = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
-    for run in instance.get_runs(filters=started):
-        if run.tags.get(TRIGGER_TAG):
-            instance.report_run_failed(run, "Its process ended before it did.")
 
 
 def _forget(session: Session, store: Store, select: Callable[[Cell], bool]) -> None:
