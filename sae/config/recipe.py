@@ -7,6 +7,13 @@ from pydantic import Field, model_validator
 from sae.config.section import Section
 
 
+class EveryTokens(Section):
+    """A policy: train again when enough has come."""
+
+    every_tokens: int = Field(ge=1)
+    """Trainable tokens of new and changed shards since the last training."""
+
+
 class RecipeConfig(Section):
     """How a dictionary is trained. A recipe and a site make one dictionary."""
 
@@ -52,8 +59,10 @@ class RecipeConfig(Section):
     """Norm down to which larger gradients are scaled, all parameters together; null for no clipping."""
     bias_init: Literal["mean", "geometric_median"] = "mean"
     """Where the decoder's bias starts: the mean of the activations, or the geometric median of the first batch."""
-    encoder_norm: float = Field(default=1.0, gt=0)
-    """Norm at which encoder rows start, along the decoder's (all but `standard`, which starts both at 0.1)."""
+    encoder_norm: float | None = Field(default=None, gt=0)
+    """Norm at which encoder rows start, along the decoder's (all but `standard`, which starts both at 0.1). By default
+    1/sqrt(3), as of torch's linear layers, for `topk` and `batchtopk`, 1 for `matryoshka`; for the others such that
+    half of the latents together make about the input."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of the product that finds the active latents; their values and gradients are float32. `auto` is
     bfloat16 where the processor multiplies it natively and the product is large enough to gain by it."""
@@ -61,8 +70,8 @@ class RecipeConfig(Section):
     """Seed of this recipe; the config's seed by default."""
     checkpoint_every: float = Field(default=60.0, gt=0)
     """Seconds of training between two checkpoints; decides nothing of the result."""
-    retrain: Literal["on_change"] = "on_change"
-    """When new activations make a new dictionary."""
+    retrain: Literal["on_change", "manual"] | EveryTokens = "on_change"
+    """When new activations make a new dictionary: at once, when someone asks, or `{every_tokens: 5_000_000}`."""
     sites: tuple[str, ...] = ()
     """The sites it is trained on; all by default."""
 

@@ -1,5 +1,7 @@
 """From a recipe to the architecture that it names."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -31,7 +33,8 @@ def build_trainable(
         if k > size and recipe.architecture in ("topk", "batchtopk", "matryoshka"):
             raise AtlasError(f"k is {k}, but there are {size} latents to choose from. Lower `k`.")
     dtype = working_dtype(recipe.precision, recipe.batch * d_sae * d, torch.device(device))
-    start, warmup, norm = (directions, centre), recipe.sparsity_warmup, recipe.encoder_norm
+    start, warmup = (directions, centre), recipe.sparsity_warmup
+    norm = recipe.encoder_norm or start_norm(recipe.architecture, d, d_sae)
     match recipe.architecture:
         case "standard":
             sae = StandardSAE(*start, recipe.l1, warmup, dtype)
@@ -50,6 +53,17 @@ def build_trainable(
             weights = recipe.prefix_weights or (1.0,) * len(recipe.groups)
             sae = MatryoshkaSAE(*start, recipe.groups, recipe.k, weights, recipe.overlap_penalty, norm, dtype)
     return sae.to(device)
+
+
+def start_norm(architecture: str, d: int, d_sae: int) -> float:
+    """The norm at which encoder rows start where a recipe leaves it open.
+
+    Of d_sae random unit rows half are active, and Σ ReLU(x·w)w is about d_sae/(2d)·x: where nothing else limits their
+    number, this would start wide dictionaries far from the input.
+    """
+    if architecture in ("topk", "batchtopk"):
+        return 1 / math.sqrt(3)
+    return 1.0 if architecture == "matryoshka" else min(1.0, 2 * d / d_sae)
 
 
 def working_dtype(precision: str, products: int, device: torch.device) -> torch.dtype:
