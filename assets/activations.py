@@ -75,7 +75,7 @@ def activations_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         attention = atlas.config.models[site.model].attention
         if attention != "auto":  # Another kernel rounds in another way, so what is read becomes stale.
             facts["attention"] = attention
-        version = content_id(facts | {"site": site.model_dump(mode="json")})
+        version = content_id(facts | {"site": site.model_dump(mode="json", exclude_defaults=True)})
         return stage.made(None, version, facts=facts, metadata=facts)
 
     @made_in_ranges(

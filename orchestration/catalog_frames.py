@@ -10,7 +10,8 @@ import polars as pl
 
 from orchestration.checks import missed
 from orchestration.document_files import document_rows
-from orchestration.partitions import PARTITIONED_BY, Keys
+from orchestration.observing import RETIRED_FACT
+from orchestration.partitions import PARTITIONED_BY, Cell, Keys
 from orchestration.records import check_rows, edge_rows, lineage_rows, run_rows
 from orchestration.refs import Ref, read_ref
 from orchestration.resources import Atlas, utc_now
@@ -52,10 +53,21 @@ def catalog_parts(atlas: Atlas, instance: dg.DagsterInstance, keys: Keys) -> Cat
     frames["thresholds"] = _frame("thresholds", [{"name": name, "value": value} for name, value in thresholds.items()])
     frames["lineage"] = _frame("lineage", lineage_rows(refs))
     frames["lineage_edges"] = _frame("lineage_edges", edge_rows(refs))
-    frames["runs"] = _frame("runs", run_rows(instance, {ref.run_id for ref in refs}))
+    frames["runs"] = _frame("runs", run_rows(instance, {ref.run_id for ref in refs}, _paid(atlas)))
     with atlas.ledger() as ledger:
         frames |= {name: getattr(ledger, name)(sorted(ids)) for name in FROM_LEDGER}
     return CatalogParts(frames, _parquet(artifacts), {"config": canonical_json(atlas.config.model_dump(mode="json"))})
+
+
+def _paid(atlas: Atlas) -> dict[str, float]:
+    """US dollars by run."""
+    from sae.labels.request_ledger import RequestLedger
+
+    ledger = RequestLedger(atlas.workspace.state / "ledger.sqlite", 0.0)
+    try:
+        return ledger.spent_by_run()
+    finally:
+        ledger.close()
 
 
 def current_refs(store: Store, keys: Keys) -> list[Ref]:
@@ -137,6 +149,8 @@ def _corpus(store: Store, refs: Sequence[Ref], accepted: Iterable[Ref]) -> tuple
     files = {ref.files["documents"].path: ref.files["documents"] for ref in refs if ref.asset == "corpus"}
     now = {ref.files["documents"].path: ref.finished_at for ref in refs if ref.asset == "corpus"}
     replaced = {str(ref.partition): ref.finished_at for ref in refs if ref.asset == "corpus"}
+    left = [ref for ref in _shard_refs(store) if RETIRED_FACT in ref.facts]
+    retired = {str(ref.partition): ref.facts[RETIRED_FACT] for ref in left}
     made = dict(now)
     tokens: dict[str, StoredFile] = {}
     for ref in accepted:
@@ -158,15 +172,34 @@ def _corpus(store: Store, refs: Sequence[Ref], accepted: Iterable[Ref]) -> tuple
                 "n_documents": frame.height,
                 "n_tokens": None if path not in tokens else frame["n_tokens"].sum(),
                 "created_at": made[path],
-                "retired_at": None if path in now else replaced.get(shard, utc_now()),
+                "retired_at": None if path in now else retired.get(shard) or replaced.get(shard, utc_now()),
             }
         )
+    rows += [_retired_row(ref) for ref in left if ref.files["documents"].path not in files]
     if not frames:
         return empty_frame(NATIVE_TABLES["documents"]), empty_frame(NATIVE_TABLES["shards"])
     documents = (
         pl.concat(frames).select(NATIVE_TABLES["documents"].column_names).unique("document_id", maintain_order=True)
     )
     return documents, _frame("shards", rows)
+
+
+def _shard_refs(store: Store) -> list[Ref]:
+    """The refs of all shards that were ever read, retired ones included."""
+    names = [path.rpartition("/")[2].removesuffix(".json") for path in store.files_in("refs/corpus")]
+    return [ref for name in names if (ref := read_ref(store, Cell("corpus", name)))]
+
+
+def _retired_row(ref: Ref) -> dict[str, Any]:
+    return {
+        "shard": ref.partition,
+        "corpus": str(ref.partition).rsplit("-", 1)[0],
+        "sha256": ref.files["documents"].sha256,
+        "n_documents": ref.facts["n_documents"],
+        "n_tokens": None,
+        "created_at": ref.finished_at,
+        "retired_at": ref.facts[RETIRED_FACT],
+    }
 
 
 def _frame(table: str, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:

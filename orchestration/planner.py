@@ -13,6 +13,7 @@ from typing import Literal
 from orchestration.partitions import Cell, Keys
 from orchestration.recorded import Recorded
 from orchestration.refs import Ref, build_key
+from orchestration.retraining import held_back
 from orchestration.sources import SOURCES
 from sae.storage import Store
 
@@ -23,7 +24,8 @@ State = Literal["fresh", "missing", "stale", "waiting", "lost"]
 class Standing:
     """How one cell stands.
 
-    `waiting`: an upstream cell must be made first. `lost`: it was given up in this run, or needs one that was.
+    `fresh` with a reason: its policy leaves it as it is. `waiting`: an upstream cell must be made first. `lost`: it was
+    given up in this run, or needs one that was.
     """
 
     cell: Cell
@@ -108,11 +110,16 @@ def _standing(
     ref = refs.get(cell)
     if ref is None:
         return Standing(cell, "missing", ("it was never made",))
-    if ref.build_key != build_key(cell, graph.code_versions[cell.asset], inputs):
-        return Standing(cell, "stale", why_stale(ref, graph.code_versions[cell.asset], inputs))
+    code_version = graph.code_versions[cell.asset]
+    held: str | None = None
+    if ref.build_key != build_key(cell, code_version, inputs):
+        site = next((up for up in refs if up.asset == "activation_set" and str(up) in inputs), None)
+        held = held_back(cell, keys.config, ref, refs[site] if site else None, code_version, inputs)
+        if not held:
+            return Standing(cell, "stale", why_stale(ref, code_version, inputs))
     if faults := recorded.faults(ref):
         return Standing(cell, "stale", tuple(faults[:3]))
-    return Standing(cell, "fresh")
+    return Standing(cell, "fresh", (held,) if held else ())
 
 
 def why_stale(ref: Ref, code_version: str, inputs: Mapping[str, str]) -> tuple[str, ...]:

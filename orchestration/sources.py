@@ -56,13 +56,13 @@ def source_version(workspace: Workspace, cell: Cell) -> str:
         case Cell("recipe_config", str(name)):
             return content_id(recipe_facts(resolved_recipe(config, name), workspace.path.parent))
         case Cell("checks_config", None):
-            return _hash(config.checks)
+            return content_id(config.checks.model_dump(mode="json"))
         case Cell("labeler_config", None):
             return _hash(config.labeler, leave_out=set(NO_MATTER))
         case Cell("scorers_config", None):
             return _scorers_version(config)
         case Cell("prompts_config", None):
-            return content_id([prompt.model_dump() for prompt in config.prompts])
+            return content_id([prompt.model_dump(exclude_defaults=True) for prompt in config.prompts])
         case Cell("steering_config", None):
             return _hash(config.steering)
         case Cell("reviews_source", None):
@@ -90,11 +90,15 @@ def resolved_recipe(config: AtlasConfig, name: str) -> RecipeConfig | ImportConf
 
 
 def recipe_facts(recipe: RecipeConfig | ImportConfig, base: Path) -> dict[str, Any]:
-    """What of a recipe decides its dictionary: their hash is its version. Of a file what it holds, wherever it lies."""
+    """What of a recipe decides its dictionary: their hash is its version. Of a file what it holds, wherever it lies.
+
+    What stands at its default is left out, so that a new option leaves every dictionary as it is. Whoever changes a
+    default changes what the code does, and gives `dictionary_candidate` another code version.
+    """
     if isinstance(recipe, ImportConfig):
         files = hashes(source_files(recipe.format, base / recipe.source))
         return {"architecture": recipe.architecture, "format": recipe.format, "files": files}
-    return recipe.model_dump(mode="json", exclude=set(NO_PART_OF_A_RECIPE))
+    return recipe.model_dump(mode="json", exclude=set(NO_PART_OF_A_RECIPE), exclude_defaults=True)
 
 
 def _scorers_version(config: AtlasConfig) -> str:
@@ -113,13 +117,15 @@ def _site_version(config: AtlasConfig, name: str) -> str:
 
 
 def _model_version(model: ModelConfig, seed: int, base: Path) -> str:
-    facts: dict[str, Any] = model.model_dump(exclude={"device", "attention"})
+    facts: dict[str, Any] = model.model_dump(exclude={"device", "attention"}, exclude_defaults=True)
     if model.source == "world":
         facts["seed"] = seed
-    elif model.source.startswith(PACKAGE):
-        facts["sha256"] = file_sha256_once(find_package_file(model.source))
-    elif (folder := base / model.source).is_dir():
-        facts["files"] = {file.name: file_sha256_once(file) for file in sorted(folder.iterdir()) if file.is_file()}
+        return content_id(facts)
+    place = find_package_file(model.source) if model.source.startswith(PACKAGE) else base / model.source
+    if place.is_file():
+        facts["sha256"] = file_sha256_once(place)
+    elif place.is_dir():
+        facts["files"] = {file.name: file_sha256_once(file) for file in sorted(place.iterdir()) if file.is_file()}
     return content_id(facts)
 
 
@@ -134,4 +140,4 @@ def _reviews_version(state: Path) -> str:
 
 
 def _hash(section: Any, leave_out: set[str] | None = None) -> str:
-    return content_id(section.model_dump(mode="json", exclude=leave_out))
+    return content_id(section.model_dump(mode="json", exclude=leave_out, exclude_defaults=True))

@@ -4,7 +4,7 @@ import pytest
 
 from orchestration.partitions import Cell, Keys
 from orchestration.sources import SOURCES, observed, shards, source_version
-from sae.config import ImportConfig, load_workspace
+from sae.config import ImportConfig, RecipeConfig, SiteConfig, load_workspace
 from sae.errors import AtlasError
 from sae.labels.ledger import Ledger
 
@@ -110,3 +110,29 @@ def test_an_imported_dictionary_that_is_not_there_is_named(workspace):
 
     with pytest.raises(AtlasError, match=r"gone holds no sae\.safetensors"):
         source_version(place.model_copy(update={"config": config}), Cell("recipe_config", "one"))
+
+
+def test_a_new_option_at_its_default_leaves_every_source_as_it_is(workspace):
+    class LaterRecipe(RecipeConfig):
+        new_option: float = 1.0
+
+    class LaterSite(SiteConfig):
+        new_option: str = "as before"
+
+    place = workspace()
+
+    def versions_with(**options):
+        recipe, site = place.config.dictionaries["one"], place.config.sites[0]
+        given = {"new_option": options["recipe"]} if "recipe" in options else {}
+        config = place.config.model_copy(
+            update={
+                "dictionaries": {"one": LaterRecipe(**recipe.model_dump(exclude_defaults=True), **given)},
+                "sites": (LaterSite(**site.model_dump()),),
+            }
+        )
+        return versions(place.model_copy(update={"config": config}))
+
+    before = versions(place)
+    assert changed(before, versions_with()) == set()
+    assert changed(before, versions_with(recipe=1.0)) == set(), "said or not, a default is a default"
+    assert changed(before, versions_with(recipe=2.0)) == {"recipe_config[one]"}
