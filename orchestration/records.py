@@ -1,7 +1,7 @@
 """How the artifacts were made, as tables: checks, lineage and its edges, runs."""
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import dagster as dg
@@ -64,8 +64,10 @@ def edge_rows(refs: Iterable[Ref]) -> list[dict[str, Any]]:
     ]
 
 
-def run_rows(instance: dg.DagsterInstance, run_ids: Iterable[str]) -> list[dict[str, Any]]:
-    """Rows of `runs`: the runs that made the artifacts, as the event log has them."""
+def run_rows(
+    instance: dg.DagsterInstance, run_ids: Iterable[str], cost_usd: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """Rows of `runs`: the runs that made the artifacts, by the event log, and what they paid, by the ledger."""
     records = instance.get_run_records(dg.RunsFilter(run_ids=sorted(run_ids))) if run_ids else []
     return [
         {
@@ -74,7 +76,7 @@ def run_rows(instance: dg.DagsterInstance, run_ids: Iterable[str]) -> list[dict[
             "status": record.dagster_run.status.value,
             "started_at": _moment(record.start_time or record.create_timestamp.timestamp()),
             "finished_at": _moment(record.end_time) if record.end_time else None,
-            "cost_usd": 0.0,
+            "cost_usd": cost_usd.get(record.dagster_run.run_id, 0.0),
         }
         for record in records
     ]

@@ -22,7 +22,7 @@ def summary(workspace: Workspace) -> str:
         for dictionary in dictionaries:
             parts.append(_dictionary(dictionary))
             parts += _best_known(catalog, dictionary["dictionary_id"])
-        parts += [*_rejected(catalog), *_answers(catalog)]
+        parts += [*_rejected(catalog), *_warnings(catalog), *_answers(catalog)]
     return "\n".join(parts)
 
 
@@ -48,6 +48,15 @@ def _rejected(catalog: Catalog) -> list[str]:
     rows = catalog.sql("select * from dictionaries where not is_current order by site, recipe").to_dicts()
     return [
         f"\nNot current: {row['site']}.{row['recipe']} ({row['dictionary_id']}) misses {row['rejected_because']}"
+        for row in rows
+    ]
+
+
+def _warnings(catalog: Catalog) -> list[str]:
+    rows = catalog.sql("select * from checks where not passed order by asset, partition, name").to_dicts()
+    return [
+        f"\nWarning: {row['name']} of {row['asset']}{_where(row['partition'])}: "
+        f"{row['value']:.4g} against {row['threshold']:g}"
         for row in rows
     ]
 
@@ -104,6 +113,10 @@ def _way(catalog: Catalog, run: dict[str, Any]) -> list[str]:
         f"{row['label'] or row['feature_id']}"
         for row in rows
     ]
+
+
+def _where(partition: str | None) -> str:
+    return "" if partition is None else f"[{partition}]"
 
 
 def _bar(share: float, width: int = 20) -> str:

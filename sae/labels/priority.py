@@ -17,8 +17,8 @@ def by_priority(
 ) -> list[str]:
     """Ids of the live features in the order in which they are asked about.
 
-    The order: 1. those that a person asked for, 2. those whose label in force is stale (written by another model, for
-    another prompt or for another version of the dictionary: a label that may be wrong misleads, none does not),
+    The order: 1. those that a person asked for, 2. those whose label in force is stale (written by another model or
+    for another prompt: a label that may be wrong misleads, none does not),
     3. those whose density lies in the band, 4. the larger maximal activation, 5. the lower index. Dead features are
     left out.
 
@@ -43,7 +43,7 @@ def by_priority(
 
 
 def stale_features(current: pl.DataFrame, config: LabelerConfig) -> set[str]:
-    """Ids of the features whose label in force is another model's, seed's or prompt's than the config's, or carried.
+    """Ids of the features whose label in force is another model's, seed's or prompt's than the config's.
 
     An offline label is not stale: it says what it says, whoever is asked.
 
@@ -54,4 +54,4 @@ def stale_features(current: pl.DataFrame, config: LabelerConfig) -> set[str]:
         | (pl.col("seed") != config.seed)
         | (pl.col("prompt_version") != PROMPT_VERSION)
     )
-    return set(current.filter(written.fill_null(False) | (pl.col("origin") == "carried"))["feature_id"])
+    return set(current.filter(written.fill_null(False))["feature_id"])

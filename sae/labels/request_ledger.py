@@ -234,6 +234,15 @@ class RequestLedger:
         )
         return {row[0] for row in rows}
 
+    def spent_by_run(self) -> dict[str, float]:
+        """US dollars paid or possibly paid, by the run that asked."""
+        return dict(
+            self._reader.execute(
+                "select run_id, sum(coalesce(cost_usd, reserved_usd)) from requests "
+                "left join request_replies using (request_id) group by run_id"
+            )
+        )
+
     def pace(self) -> Pace | None:
         """How the last thousand replies came; None before the first."""
         recent = (
