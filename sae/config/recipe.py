@@ -14,13 +14,6 @@ class EveryTokens(Section):
     """Trainable tokens of new and changed shards since the last training."""
 
 
-class EveryTokens(Section):
-    """A policy: train again when enough has come."""
-
-    every_tokens: int = Field(ge=1)
-    """Trainable tokens of new and changed shards since the last training."""
-
-
 class RecipeConfig(Section):
     """How a dictionary is trained. A recipe and a site make one dictionary."""
 
