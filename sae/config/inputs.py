@@ -11,7 +11,7 @@ class ModelConfig(Section):
     """A subject model."""
 
     source: str
-    """`world`, `package://<package>/<file>.gguf`, a local folder, or a hub id."""
+    """`world`, a folder or a `.gguf` file, either of them in a package (`package://<package>/<path>`), or a hub id."""
     revision: str | None = None
     """Commit of a hub id."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"

@@ -28,7 +28,7 @@ class LoadedSource:
 
 
 def load_source(source: str, revision: str | None, dtype: torch.dtype, attention: str = "auto") -> LoadedSource:
-    """Load a hub id, a folder, a `.gguf` file, or `package://<package>/<file>.gguf`.
+    """Load a hub id, a folder, a `.gguf` file, or either of these in a package, `package://<package>/<path>`.
 
     `attention` is the kernel: `auto` (transformers' choice), `eager`, `sdpa` or `flash_attention_2`. Weights are read
     from safetensors or GGUF only, and no code that comes with a model is run. Raises AtlasError saying what is missing.

@@ -1,8 +1,11 @@
 import json
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from tiny_models import D_MODEL, N_LAYERS, SENTENCES, tiny_model, tiny_subject, tiny_tokenizer
 
@@ -72,6 +75,51 @@ def test_pickled_weights_are_refused(tmp_path: Path):
     model.config.save_pretrained(tmp_path)
     tiny_tokenizer("llama").save_pretrained(tmp_path)
     torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+
+    with pytest.raises(AtlasError, match=r"cannot be loaded: .*safetensors"):
+        load_source(str(tmp_path), None, torch.float32)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_the_attention_kernel_is_the_configs(tmp_path: Path, attention: str):
+    tiny_subject("llama", tmp_path)
+
+    subject = load_subject(tmp_path / "model", "m", "cpu", attention)
+
+    module: Any = subject.module
+    assert module.config._attn_implementation == attention
+    batch = collate(subject, [subject.codec.encode(text) for text in SENTENCES])
+    usual = load_subject(tmp_path / "model", "m", "cpu")
+    real = batch["attention_mask"].bool()
+    torch.testing.assert_close(logits(subject, batch)[real], logits(usual, batch)[real], atol=1e-5, rtol=1e-4)
+
+
+def test_a_kernel_that_is_not_there_is_told(tmp_path: Path):
+    if find_spec("flash_attn") is not None:
+        pytest.skip("the kernel's package is installed")
+    tiny_subject("llama", tmp_path)
+
+    with pytest.raises(AtlasError, match=r"(?i)flash"):
+        load_subject(tmp_path / "model", "m", "cpu", "flash_attention_2")
+
+
+def test_an_encoder_decoder_gives_its_encoder_or_is_refused(tmp_path: Path):
+    sizes: dict[str, Any] = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2}
+    transformers.T5ForConditionalGeneration(transformers.T5Config(vocab_size=320, **sizes)).save_pretrained(tmp_path)
+    tiny_tokenizer("t5").save_pretrained(tmp_path)
+    assert type(load_source(str(tmp_path), None, torch.float32).model).__name__ == "T5EncoderModel"
+
+    transformers.MarianConfig(vocab_size=320, pad_token_id=0).save_pretrained(tmp_path)
+    with pytest.raises(AtlasError, match="no encoder by itself"):
+        load_source(str(tmp_path), None, torch.float32)
+
+
+def test_code_that_comes_with_a_model_is_not_run(tmp_path: Path):
+    tiny_tokenizer("llama").save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(
+        json.dumps({"model_type": "own", "auto_map": {"AutoConfig": "own.OwnConfig", "AutoModel": "own.Own"}})
+    )
+    (tmp_path / "own.py").write_text("raise RuntimeError('run')\n")
 
     with pytest.raises(AtlasError, match="cannot be loaded"):
         load_source(str(tmp_path), None, torch.float32)

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import SENTENCES, tiny_tokenizer
+from tokenizers import processors
 
 from sae.errors import AtlasError
 from sae.models.transformers_codec import TransformersCodec
@@ -68,6 +69,19 @@ def test_first_token_tries_a_space_in_front(codec: TransformersCodec, bert_codec
         bert_codec.first_token("ζζζ")
     with pytest.raises(AtlasError, match="no token that begins"):
         codec.first_token("")
+
+
+def test_a_tokenizer_without_a_beginning_mark_gives_no_control_token():
+    tokenizer = tiny_tokenizer("gpt2")
+    tokenizer.backend_tokenizer.post_processor = processors.ByteLevel()
+    codec = TransformersCodec(tokenizer, 320, 32)
+
+    encoded = codec.encode(SENTENCES[0])
+
+    assert not encoded.special.any()
+    assert encoded.spans[0].tolist()[0] == 0
+    assert codec.special_tokens == {"<s>": 0}
+    assert codec.encode("a<s>b").special.tolist() == [False, True, False]
 
 
 def test_modality_is_the_documents(codec: TransformersCodec):
