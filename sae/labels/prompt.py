@@ -20,9 +20,14 @@ _HEADINGS = {
 }
 
 
-def instructions(version: str = PROMPT_VERSION) -> str:
-    """The text of a prompt file."""
-    return (resources.files("sae.labels") / "prompts" / f"{version}.txt").read_text("utf-8")
+def wording(version: str = PROMPT_VERSION) -> tuple[str, str]:
+    """The two texts of a prompt file: what stands before the places, as the system's message, and what ends the user's.
+
+    The end says again what is wanted, after all that the corpus may have said.
+    """
+    text = (resources.files("sae.labels") / "prompts" / f"{version}.txt").read_text("utf-8")
+    before, end = text.split("\n=====\n")
+    return before, end
 
 
 def label_messages(
@@ -47,8 +52,9 @@ def label_messages(
         names = ", ".join(str(number) for number in numbers)
         parts.append({"type": "text", "text": f"The picture in example {names}:"})
         parts.append({"type": "image_url", "image_url": {"url": url}})
-    content: Any = parts if len(parts) > 1 else text
-    return [{"role": "system", "content": instructions()}, {"role": "user", "content": content}]
+    before, end = wording()
+    content: Any = [*parts, {"type": "text", "text": end}] if len(parts) > 1 else f"{text}\n{end}"
+    return [{"role": "system", "content": before}, {"role": "user", "content": content}]
 
 
 def marked(tokens: Sequence[str], levels: Sequence[int]) -> str:

@@ -134,21 +134,19 @@ def test_a_dry_run_says_what_the_rest_would_cost_and_asks_nothing(labelled, serv
     assert len(server.bodies) == before
 
 
-def test_features_are_labelled_by_name_whoever_labels_the_others(labelled, server):
+def test_a_feature_is_asked_about_anew_by_name(labelled, server):
     folder, _ = labelled
-    offline = {**_labeler(server, seed=2), "provider": "lexical"}
-    config = write_config(folder, lambda config: config.update(labeler=offline))
+    config = write_config(folder, lambda config: config.update(labeler=_labeler(server)))
     feature = _rows(folder, "select feature_id from features where not is_dead order by 1")[0][0]
-    run(config)
     before = len(server.bodies)
 
-    finished = atlas(config, "label", feature)
+    finished = atlas(config, "label", feature, "--again")
 
     assert finished.returncode == 0, finished.stderr
-    assert len(server.bodies) == before + 1
-    current = _rows(folder, f"select labeler, seed from current_labels where feature_id = '{feature}'")
-    assert current == [("openai", 2)]
     assert "1 labelled" in finished.stdout
+    assert [body["seed"] for body in server.bodies[before:]] == [1]
+    current = _rows(folder, f"select labeler, attempt from current_labels where feature_id = '{feature}'")
+    assert current == [("openai", 2)]
 
 
 @pytest.mark.parametrize(

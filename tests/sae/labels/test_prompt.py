@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sae.config.labeling import ShownConfig
-from sae.labels.prompt import instructions, label_messages, marked
+from sae.labels.prompt import label_messages, marked, wording
 from sae.labels.quoting import is_hidden, quoted
 from sae.labels.shown import Place, choose_places, level
 
@@ -138,16 +138,19 @@ def test_pictures_are_sent_once_each_to_a_model_that_reads_them_and_described_ot
 
     assert '<picture a="8"/>' in described[1]["content"]
     parts = sent[1]["content"]
-    assert [part["type"] for part in parts] == ["text", "text", "image_url"]
+    assert [part["type"] for part in parts] == ["text", "text", "image_url", "text"]
     assert parts[1]["text"] == "The picture in example 1, 2:"
     assert base64.b64decode(parts[2]["image_url"]["url"].split(",")[1]) == b"images/a.png"
 
 
 def test_the_prompt_is_the_versioned_file_and_names_the_reply_s_keys():
+    before, end = wording("label-1")
+
     messages = label_messages([_place(["x"])], ["Sacramento"])
 
-    assert messages[0] == {"role": "system", "content": instructions("label-1")}
-    assert all(f'"{key}"' in instructions("label-1") for key in ("label", "explanation", "confidence"))
+    assert messages[0] == {"role": "system", "content": before}
+    assert messages[1]["content"].endswith(end)
+    assert all(key in text for key in ("label", "explanation", "confidence") for text in (before, end))
     assert "<token>Sacramento</token>" in messages[1]["content"]
 
 
