@@ -9,6 +9,7 @@ import polars as pl
 from assets.features import tables_made
 from assets.neighbors import stacked
 from orchestration.asset import made, source
+from orchestration.carrying import carry
 from orchestration.checks import at_least
 from orchestration.labelling import ask_model, evidence, ledger_path
 from orchestration.partitions import Keys
@@ -70,7 +71,10 @@ def labels_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         if atlas.config.labeler.provider == "lexical":
             with atlas.ledger() as ledger:
                 ledger.append(labels=written, label_examples=uses)
+            if carry(atlas, context, dictionary, features["features"], examples["examples"]):
+                written, uses = _in_force(atlas, dictionary)
             return _labelled(atlas, stage, dictionary, features["features"], written, uses)
+        carry(atlas, context, dictionary, features["features"], examples["examples"])
         # What the budget does not reach keeps the label that it has; so that it has one, the offline labeler comes
         # first where there is none.
         nameless = written.join(_in_force(atlas, dictionary)[0], on="feature_id", how="anti")

@@ -38,7 +38,8 @@ def asking_order(
 ) -> tuple[list[str], set[str]]:
     """The features to ask about, first things first, and the ids of labels that shall not stand.
 
-    :param only: these features, a person's own included; otherwise all live ones whose label is neither a person's nor carried
+    :param only: these features, whatever they are called; otherwise all live ones whose label is neither a person's nor
+        carried
     :param again: whether labels that stand shall not, so that each feature is asked about anew
     """
     from sae.labels.current import current_labels, last_verdicts

@@ -78,7 +78,7 @@ LABEL_SCORES = Table(
 
 LABEL_REVIEWS = Table(
     "label_reviews",
-    "What people say of labels.",
+    "What people say of labels; and a rejection by `carrying` of each carried label that scored under the threshold.",
     (
         Column("review_id", "VARCHAR", "Id of the review."),
         Column("label_id", "VARCHAR", "The label reviewed."),
@@ -94,7 +94,7 @@ LABEL_REVIEWS = Table(
 CURRENT_LABELS = View(
     "current_labels",
     "The label in force, one row a feature: a person's wins, then one that a person accepted, then the newest that "
-    "ended well; one that a person rejected is out.",
+    "ended well; one that was rejected is out.",
     LABELS.columns,
     """
     WITH last_verdicts AS (
@@ -105,8 +105,8 @@ CURRENT_LABELS = View(
     WHERE status = 'ok' AND verdict IS DISTINCT FROM 'reject'
     QUALIFY row_number() OVER (
         PARTITION BY feature_id
-        ORDER BY (labeler = 'human') DESC, coalesce(verdict = 'accept', false) DESC, created_at DESC, attempt DESC,
-            label_id
+        ORDER BY (labeler = 'human' AND origin <> 'carried') DESC, coalesce(verdict = 'accept', false) DESC,
+            (labeler = 'human') DESC, created_at DESC, attempt DESC, label_id
     ) = 1
     ORDER BY dictionary_id, "index"
     """,
