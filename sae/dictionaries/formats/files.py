@@ -19,7 +19,9 @@ class Layout:
 
 
 LAYOUTS: Mapping[Format, Layout] = {
-    "saelens": Layout("sae_weights.safetensors", ("cfg.json",), ("activation_scaler.json",)),
+    "saelens": Layout(
+        "sae_weights.safetensors", ("cfg.json",), ("activation_scaler.json", "activation_whitening.safetensors")
+    ),
     "sparsify": Layout("sae.safetensors", ("cfg.json",)),
     "dictionary_learning": Layout("ae.pt", optional=("config.json",)),
     "gemma_scope": Layout("params.npz"),

@@ -50,3 +50,26 @@ def in_input_units(dictionary: Dictionary, norm: float) -> Dictionary:
         threshold=grown(dictionary.threshold),
         b_mag=grown(dictionary.b_mag),
     )
+
+
+def over_unwhitened_input(dictionary: Dictionary, mean: Tensor, matrix: Tensor, inverse: Tensor) -> Dictionary:
+    """The dictionary over raw x with the codes that `dictionary` has over (x − mean) matrix, mapped back by `inverse`.
+
+    mean [d_in], matrix and its inverse [d_in, d_in]. Where the encoder reads its input itself, the mean moves into its
+    biases; else into b_dec, which is taken off before.
+    """
+    W_enc = (matrix @ dictionary.W_enc).contiguous()
+    b_enc, b_mag = dictionary.b_enc, dictionary.b_mag
+    if not dictionary.apply_b_dec_to_input:
+        moved = mean @ W_enc
+        b_enc = b_enc - moved
+        if b_mag is not None and dictionary.r_mag is not None:
+            b_mag = b_mag - moved * dictionary.r_mag.exp()
+    return replace(
+        dictionary,
+        W_enc=W_enc,
+        b_enc=b_enc,
+        b_mag=b_mag,
+        W_dec=(dictionary.W_dec @ inverse).contiguous(),
+        b_dec=dictionary.b_dec @ inverse + mean,
+    )

@@ -20,10 +20,11 @@ from sae.dictionaries.formats.reading import (
     take,
     whole_number,
 )
-from sae.dictionaries.formats.rewriting import over_raw_input
+from sae.dictionaries.formats.rewriting import over_raw_input, over_unwhitened_input
 from sae.errors import AtlasError
 
-_CONFIG, _WEIGHTS, _SCALER = "cfg.json", "sae_weights.safetensors", "activation_scaler.json"
+_CONFIG, _WEIGHTS = "cfg.json", "sae_weights.safetensors"
+_SCALER, _WHITENING = "activation_scaler.json", "activation_whitening.safetensors"
 
 _RENAMED = {
     "hook_point": "hook_name",
@@ -37,16 +38,15 @@ _DESCRIPTION = ("model_name", "hook_name", "hook_head_index", "context_size", "p
 _REFUSED_NORMALISATION = {
     "constant_norm_rescale": "divides every activation by its own norm",
     "layer_norm": "divides every activation by its own standard deviation",
-    "covariance_whitening": "whitens activations with matrices that only SAELens' last save folds in",
 }
 
 
 def read_saelens(files: Mapping[str, Path]) -> ForeignDictionary:
     """Architectures standard, topk, jumprelu and gated. Codes are SAELens' own, over raw activations.
 
-    Folded in: `expected_average_only_in` where its factor is stored beside the weights, the fine-tuning factor of the
-    codes, `rescale_acts_by_decoder_norm`. Raises AtlasError on transcoders, on training checkpoints whose inference
-    form SAELens has not made, and on normalisations that depend on the token.
+    Folded in: `expected_average_only_in` and `covariance_whitening` where a checkpoint has what they scale with beside
+    the weights, the fine-tuning factor of the codes, `rescale_acts_by_decoder_norm`. Raises AtlasError on transcoders,
+    on training checkpoints whose inference form SAELens has not made, and on normalisations that depend on the token.
     """
     path = files[_CONFIG]
     stated = read_json(path)
@@ -148,6 +148,8 @@ def _unnormalised(dictionary: Dictionary, config: Mapping[str, Any], files: Mapp
             f"{path}: normalize_activations is {kind!r}, which {because}: it cannot be folded into the weights, so "
             "no attribution through this dictionary would be right."
         )
+    if kind == "covariance_whitening":
+        return _unwhitened(dictionary, files)
     if kind != "expected_average_only_in":
         raise AtlasError(f"{path}: normalize_activations is {kind!r}, which is not known.")
     factor: object = config.get("norm_scaling_factor")
@@ -159,6 +161,19 @@ def _unnormalised(dictionary: Dictionary, config: Mapping[str, Any], files: Mapp
             "norm_scaling_factor in it). Save with SAELens after training, which folds it in."
         )
     return over_raw_input(dictionary, float(factor))
+
+
+def _unwhitened(dictionary: Dictionary, files: Mapping[str, Path]) -> Dictionary:
+    if _WHITENING not in files:
+        raise AtlasError(
+            f"{files[_CONFIG]}: normalize_activations is 'covariance_whitening', but no {_WHITENING} lies beside it. "
+            "Save with SAELens after training, which folds it in."
+        )
+    path, d_in = files[_WHITENING], dictionary.d_in
+    mean, matrix, inverse = take(read_tensors(path), path, "mean", "matrix", "inverse_matrix")
+    if mean.shape != (d_in,) or matrix.shape != (d_in, d_in) or inverse.shape != (d_in, d_in):
+        raise AtlasError(f"{path} is not for activations of {d_in} dimensions.")
+    return over_unwhitened_input(dictionary, mean, matrix, inverse)
 
 
 def _hook(config: Mapping[str, Any]) -> object:

@@ -71,6 +71,35 @@ def test_the_average_norm_of_a_checkpoint_is_folded_in(make_dictionary, activati
     )
 
 
+@pytest.mark.parametrize("form", ["standard", "gated"])
+@pytest.mark.parametrize("before", [True, False])
+def test_the_whitening_of_a_checkpoint_is_folded_in(
+    make_dictionary, activations, tmp_path: Path, form: str, before: bool
+) -> None:
+    trained = make_dictionary(form, apply_b_dec_to_input=before)
+    folder = write(tmp_path / "sae", trained, {"normalize_activations": "covariance_whitening"})
+    matrix = torch.eye(6) + 0.2 * torch.randn(6, 6, generator=torch.Generator().manual_seed(5))
+    whitening = {"mean": torch.linspace(-1, 1, 6), "matrix": matrix, "inverse_matrix": matrix.inverse().contiguous()}
+    save_file(whitening, folder / "activation_whitening.safetensors")
+    x = activations(6)
+    white = (x - whitening["mean"]) @ matrix
+
+    found = read_dictionary("saelens", folder).dictionary
+
+    torch.testing.assert_close(found.encode(x), trained.encode(white), rtol=1e-5, atol=1e-5)
+    back = trained.decode(trained.encode(white)) @ whitening["inverse_matrix"] + whitening["mean"]
+    torch.testing.assert_close(found.decode(found.encode(x)), back, rtol=1e-5, atol=1e-5)
+
+
+def test_a_whitening_of_another_width_is_refused(make_dictionary, tmp_path: Path) -> None:
+    folder = write(tmp_path / "sae", make_dictionary("topk"), {"normalize_activations": "covariance_whitening"})
+    whitening = {"mean": torch.zeros(5), "matrix": torch.eye(5), "inverse_matrix": 2 * torch.eye(5)}
+    save_file(whitening, folder / "activation_whitening.safetensors")
+
+    with pytest.raises(AtlasError, match="6 dimensions"):
+        read_dictionary("saelens", folder)
+
+
 @pytest.mark.parametrize("value", ["expected_average_only_in", True])
 def test_an_average_norm_without_its_factor_is_refused(make_dictionary, tmp_path: Path, value: object) -> None:
     folder = write(tmp_path / "sae", make_dictionary("topk"), {"normalize_activations": value})
@@ -122,7 +151,7 @@ def test_weights_of_any_float_are_read_as_float32(make_dictionary, tmp_path: Pat
     [
         ({"normalize_activations": "layer_norm"}, "cannot be folded"),
         ({"normalize_activations": "constant_norm_rescale"}, "cannot be folded"),
-        ({"normalize_activations": "covariance_whitening"}, "last save"),
+        ({"normalize_activations": "covariance_whitening"}, "activation_whitening"),
         ({"normalize_activations": "other"}, "not known"),
         ({"architecture": "transcoder"}, "transcoder"),
         ({"architecture": "jumprelu_skip_transcoder"}, "transcoder"),
@@ -220,16 +249,22 @@ def test_an_old_config_means_what_saelens_takes_it_for(
 
 @pytest.mark.external
 @pytest.mark.parametrize("form", ["Standard", "Gated"])
-def test_a_training_checkpoint_of_saelens_is_read_with_its_scale(activations, tmp_path: Path, form: str) -> None:
+@pytest.mark.parametrize("kind", ["expected_average_only_in", "covariance_whitening"])
+def test_a_training_checkpoint_of_saelens_is_read_with_its_scale(
+    activations, tmp_path: Path, form: str, kind: str
+) -> None:
     sae_lens = pytest.importorskip("sae_lens")
-    from sae_lens.training.activation_scaler import ActivationScaler  # pyright: ignore[reportMissingImports]
-
-    config = getattr(sae_lens, f"{form}TrainingSAEConfig")(
-        d_in=8, d_sae=24, normalize_activations="expected_average_only_in"
+    from sae_lens.training.activation_scaler import (  # pyright: ignore[reportMissingImports]
+        ActivationScaler,
+        ActivationWhitening,
     )
+
+    config = getattr(sae_lens, f"{form}TrainingSAEConfig")(d_in=8, d_sae=24, normalize_activations=kind)
     theirs = getattr(sae_lens, f"{form}TrainingSAE")(config)
     theirs.save_model(tmp_path / "sae")
-    scaler = ActivationScaler(scaling_factor=0.3)
+    matrix = torch.eye(8) + torch.randn(8, 8, generator=torch.Generator().manual_seed(1)) / 10
+    whitening = ActivationWhitening(torch.linspace(-1, 1, 8), matrix, matrix.inverse().contiguous())
+    scaler = ActivationScaler(0.3) if kind == "expected_average_only_in" else ActivationScaler(None, whitening)
     scaler.save(str(tmp_path / "sae" / "activation_scaler.json"))
     x = 5 * activations(8)
 
@@ -237,5 +272,5 @@ def test_a_training_checkpoint_of_saelens_is_read_with_its_scale(activations, tm
 
     with torch.no_grad():
         codes = theirs.encode(scaler.scale(x))
-        torch.testing.assert_close(ours.encode(x), codes, rtol=0, atol=1e-5)
-        torch.testing.assert_close(ours.decode(codes), scaler.unscale(theirs.decode(codes)), rtol=0, atol=1e-5)
+        torch.testing.assert_close(ours.encode(x), codes, rtol=1e-6, atol=1e-5)
+        torch.testing.assert_close(ours.decode(codes), scaler.unscale(theirs.decode(codes)), rtol=1e-6, atol=1e-5)
