@@ -8,7 +8,7 @@ SMOLLM2 := $(VENV)/.smollm2
 export HF_HUB_OFFLINE ?= 1
 export DAGSTER_DISABLE_TELEMETRY := 1
 
-.PHONY: demo demo-smollm2 test check ui dev install clean
+.PHONY: demo demo-smollm2 truth test check ui dev install clean
 
 demo: $(INSTALLED)  ## Run the whole pipeline on the demo world and publish its catalog
 	$(BIN)/atlas run
@@ -19,6 +19,10 @@ demo-smollm2: $(SMOLLM2)  ## The demo world and a real 135M-parameter model, one
 	cp orchestration/presets/smollm2.yaml .demo/smollm2/atlas.yaml
 	ATLAS_CONFIG=.demo/smollm2/atlas.yaml $(BIN)/atlas run
 	@echo "Open the catalog with: ATLAS_CONFIG=.demo/smollm2/atlas.yaml make ui"
+
+SEEDS ?= 11 12 13
+truth: $(INSTALLED)  ## The demo world for several seeds (SEEDS="11 12 13"), held against its gates
+	$(BIN)/python -m orchestration.truth $(SEEDS)
 
 test: $(INSTALLED)  ## Every test; says what it leaves out
 	$(BIN)/python -m pytest

@@ -1,0 +1,132 @@
+"""What the demo world must show, over several seeds: the claims, their gates, and what was reached.
+
+A gate is fixed before anything is measured; what misses it is shown as it is.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import polars as pl
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One claim: which figure of which dictionary, and what it must reach in the mean of the seeds."""
+
+    metric: str
+    recipe: str
+    """`large` for what single features stand for, `small` for what runs through them: the two sizes are the two halves
+    of one trade (Scaling Monosemanticity has three sizes for the same reason)."""
+    must: float | None
+    goal: float | None
+    at_most: bool = False
+    """Whether smaller is better."""
+
+    def holds(self, value: float) -> bool:
+        """Whether a mean passes."""
+        return self.must is None or (value <= self.must if self.at_most else value >= self.must)
+
+
+GATES = (
+    Gate("composed_accuracy", "large", 0.97, 0.99),
+    Gate("strict_accuracy", "large", 0.80, 0.95),
+    Gate("picture_accuracy", "large", 0.95, 0.99),
+    Gate("loss_recovered", "large", 0.985, 0.999),
+    Gate("dead_fraction", "large", 0.15, 0.05, at_most=True),
+    Gate("state_f1", "large", 0.70, 0.95),
+    Gate("city_f1", "large", 0.75, 0.95),
+    Gate("team_f1", "large", 0.55, 0.90),
+    Gate("landmark_one_feature", "large", 0.45, 0.9),
+    Gate("landmark_languages", "large", 0.85, 1.0),
+    Gate("neighbors_state_lift", "large", 2.0, 4.0),
+    Gate("neighbors_city_lift", "large", 4.0, 8.0),
+    Gate("attribution_ablation_spearman", "small", 0.85, 0.95),
+    Gate("chain_in_top10", "small", 0.60, 0.95),
+    Gate("state_active", "small", None, 0.7),
+    Gate("swap_follows", "small", 0.40, 0.8),
+    Gate("swap_follows_control", "small", 0.05, 0.03, at_most=True),
+    Gate("chain_swap", "small", 0.20, 0.7),
+    Gate("chain_swap_control", "small", 0.05, 0.03, at_most=True),
+    Gate("steering_about", "large", 0.75, 0.9),
+    Gate("addition_f1", "large", None, 0.8),
+    Gate("addition_accuracy", "large", None, 0.9),
+    Gate("code_error_f1", "large", None, 0.8),
+)
+
+
+@dataclass(frozen=True)
+class Reached:
+    """One figure over several seeds."""
+
+    gate: Gate
+    mean: float
+    worst: float
+    interval: tuple[float, float] | None
+    """95% of the mean: each seed's own interval, put together for independent seeds (MOVER, Zou and Donner 2008)."""
+    control: float | None
+    """Mean over seeds."""
+    per_seed: dict[int, float]
+    other_recipes: dict[str, float]
+    """The same figure of the world's other dictionaries, mean over seeds."""
+
+
+def reached(evaluations: Mapping[tuple[int, str], pl.DataFrame], gates: Sequence[Gate] = GATES) -> list[Reached]:
+    """What each gate's figure came to; `evaluations` holds the table `evaluation` by (seed, recipe).
+
+    A gate without a figure in every seed is left out.
+    """
+    seeds = sorted({seed for seed, _ in evaluations})
+    rows = pl.concat(
+        [
+            frame.with_columns(run_seed=pl.lit(seed), recipe=pl.lit(recipe))
+            for (seed, recipe), frame in evaluations.items()
+        ]
+    ).drop_nulls("value")
+    return [found for gate in gates if (found := _one(gate, rows.filter(metric=gate.metric), seeds)) is not None]
+
+
+def _one(gate: Gate, rows: pl.DataFrame, seeds: Sequence[int]) -> Reached | None:
+    own = rows.filter(recipe=gate.recipe).sort("run_seed")
+    if own["run_seed"].to_list() != list(seeds):
+        return None
+    values = own["value"].to_list()
+    mean = sum(values) / len(values)
+    controls = own["control"].drop_nulls().to_list()
+    others = rows.filter(pl.col("recipe") != gate.recipe).group_by("recipe").agg(pl.col("value").mean()).sort("recipe")
+    return Reached(
+        gate,
+        mean,
+        max(values) if gate.at_most else min(values),
+        None if own["ci_low"].null_count() or own["ci_high"].null_count() else _interval(own, mean),
+        sum(controls) / len(controls) if controls else None,
+        dict(zip(seeds, values, strict=True)),
+        dict(others.iter_rows()),
+    )
+
+
+def _interval(rows: pl.DataFrame, mean: float) -> tuple[float, float]:
+    below = sum((value - low) ** 2 for value, low in rows.select("value", "ci_low").iter_rows())
+    above = sum((high - value) ** 2 for value, high in rows.select("value", "ci_high").iter_rows())
+    return mean - sqrt(below) / len(rows), mean + sqrt(above) / len(rows)
+
+
+def gate_table(found: Sequence[Reached]) -> str:
+    """The figures as a markdown table: what must hold, what came out, and how sure that is."""
+    lines = [
+        "| metric | dictionary | must | goal | mean | 95% | worst | control | holds |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for one in found:
+        sign = "≤ " if one.gate.at_most else ""
+        interval = "–" if one.interval is None else f"{one.interval[0]:.2f}–{one.interval[1]:.2f}"
+        lines.append(
+            f"| {one.gate.metric} | {one.gate.recipe} | {sign}{_number(one.gate.must)} | {sign}{_number(one.gate.goal)} "
+            f"| {_number(one.mean)} | {interval} | {_number(one.worst)} | {_number(one.control)} "
+            f"| {'yes' if one.gate.holds(one.mean) else 'no'} |"
+        )
+    return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
