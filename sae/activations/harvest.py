@@ -104,8 +104,11 @@ def mapped_rows(rows: int, width: int, dtype: torch.dtype) -> Tensor:
     """
     size = rows * width * dtype.itemsize
     with tempfile.TemporaryFile(prefix="feature-atlas-") as file:
-        # Room is taken at once: a mapped file that runs out of it ends the process without a word.
-        os.posix_fallocate(file.fileno(), 0, size)
+        # Room is taken at once where the system can: a mapped file that runs out of it ends the process without a word.
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:
+            file.truncate(size)
         return torch.frombuffer(mmap.mmap(file.fileno(), size), dtype=dtype).view(rows, width)
 
 

@@ -35,7 +35,7 @@ def block_paths(module: nn.Module) -> dict[str, str]:
         return {f"layers.{name}": f"layers.{name}" for name in own}
     lists = {path: len(child) for path, child in module.named_modules() if isinstance(child, nn.ModuleList)}
     outer = {p: n for p, n in lists.items() if n and not any(p.startswith(f"{other}.") for other in lists)}
-    text = _text_model_path(module)
+    text = text_model_path(module)
     outer = {p: n for p, n in outer.items() if p.startswith(text)} or outer
     wanted = layer_count(module)
     stacks = [path for path, n in outer.items() if n == (wanted or max(outer.values()))]
@@ -92,8 +92,8 @@ def width(module: nn.Module) -> int | None:
     return config.get_text_config().hidden_size if hasattr(config, "get_text_config") else None
 
 
-def _text_model_path(module: nn.Module) -> str:
-    """Path of the text model inside a vision-language model, or an empty one."""
+def text_model_path(module: nn.Module) -> str:
+    """Path, with a dot at its end, of the text model inside a vision-language model; empty for others."""
     config: Any = getattr(module, "config", None)
     text = config.get_text_config() if hasattr(config, "get_text_config") else None
     if text is None or text is config:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sae.errors import AtlasError
 from sae.models.encoding import Codec, Encoded, Modality
+from sae.models.structure import text_model_path
 
 _FINAL_NORMS = ("ln_f", "final_layer_norm", "final_layernorm", "norm", "final_norm")
 """What the model families call the normalisation before the unembedding."""
@@ -127,11 +128,12 @@ def unembedding(subject: Subject) -> Tensor:
 
 
 def final_norm(module: nn.Module) -> nn.Module:
-    """The normalisation before the unembedding: the shallowest module with one of the names that families use."""
+    """The normalisation before the unembedding: the text model's shallowest module with a name that families use."""
+    text = text_model_path(module)
     found = [
         (path.count("."), path, child)
         for path, child in module.named_modules()
-        if path.rpartition(".")[2] in _FINAL_NORMS and hasattr(child, "weight")
+        if path.startswith(text) and path.rpartition(".")[2] in _FINAL_NORMS and hasattr(child, "weight")
     ]
     if not found:
         raise AtlasError(f"{type(module).__name__} has no final normalisation called {', '.join(_FINAL_NORMS)}.")

@@ -54,7 +54,7 @@ def test_a_block_is_what_the_model_reports_as_its_hidden_state(family: tuple[str
         torch.testing.assert_close(read[f"layers.{n}"][real], states[n + 1][real])
     # The last entry of the model's own list comes after the final norm, where the family has one; the hookpoint before.
     last = read[f"layers.{N_LAYERS - 1}"]
-    norm = nn.Identity() if name in ("bert", "roberta", "distilbert") else _last_norm(subject)
+    norm = nn.Identity() if name in ("bert", "roberta", "distilbert") else final_norm(subject.module)
     torch.testing.assert_close(norm(last)[real], states[-1][real], atol=1e-5, rtol=1e-4)
 
 
@@ -130,12 +130,6 @@ def _batch(subject: Subject) -> dict[str, Tensor]:
 def _result(subject: Subject, batch: dict[str, Tensor]) -> Tensor:
     output: Any = subject.module(**batch)
     return output[0]
-
-
-def _last_norm(subject: Subject) -> nn.Module:
-    if subject.architecture == "T5EncoderModel":
-        return subject.module.get_submodule("encoder.final_layer_norm")
-    return final_norm(subject.module)
 
 
 def _keep(seen: dict[str, Tensor], path: str) -> Any:

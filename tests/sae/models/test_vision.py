@@ -13,7 +13,7 @@ from sae.corpora.documents import IMAGE_MARK
 from sae.errors import AtlasError
 from sae.models.encoding import Encoded
 from sae.models.hookpoints import hook_module, list_hookpoints, read_outputs, replaced_output
-from sae.models.subject import Subject, collate, extended, logits
+from sae.models.subject import Subject, collate, extended, final_norm, logits, unembedding
 
 TEXT = f"The {IMAGE_MARK} is a Bridge."
 
@@ -119,6 +119,17 @@ def test_a_replaced_output_reaches_the_logits(subject: Subject):
 
     torch.testing.assert_close(same, before)
     assert not torch.allclose(zeroed, before)
+
+
+def test_the_final_norm_is_the_text_models(subject: Subject):
+    batch = collate(subject, _mixed(subject))
+    last = read_outputs(subject, batch, [f"layers.{N_LAYERS - 1}"])[f"layers.{N_LAYERS - 1}"]
+    module: Any = subject.module
+
+    scores = module.get_output_embeddings()(final_norm(subject.module)(last))
+
+    torch.testing.assert_close(scores, logits(subject, batch), atol=1e-5, rtol=1e-4)
+    assert unembedding(subject).shape == (subject.codec.vocabulary_size, D_MODEL)
 
 
 def test_a_completion_goes_on_after_a_picture(subject: Subject):
