@@ -19,7 +19,10 @@ BASIS = ["dictionary", "recipe", "activations", "shard", "shard", "model"]
 @pytest.fixture
 def label(first_run) -> dict[str, str]:
     with open_catalog(first_run.store) as catalog:
-        query = "select label_id, feature_id, dictionary_id from current_labels join dictionaries using (dictionary_id) where recipe = 'large' order by \"index\" limit 1"
+        query = """
+            select label_id, feature_id, dictionary_id from current_labels join dictionaries using (dictionary_id)
+            where recipe = 'large' order by "index" limit 1
+        """
         return catalog.sql(query).to_dicts()[0]
 
 
