@@ -6,6 +6,7 @@ materialisation, data version and ref; one that fails does not stop the others, 
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -15,7 +16,7 @@ from orchestration.asset import OWNERS
 from orchestration.failures import FAILED_PARTITIONS, Failure, failure_of
 from orchestration.io_managers import ArtifactIOManager
 from orchestration.partitions import Keys
-from orchestration.resources import Atlas, Stage
+from orchestration.resources import Atlas, Stage, utc_now
 
 Body = Callable[[dg.AssetExecutionContext, Atlas, list[Stage]], Iterator[dg.MaterializeResult]]
 """Makes some stages together; yields the result of each as soon as it is made."""
@@ -75,7 +76,7 @@ def _make_all(
     for stages in groups.values():
         waiting = {str(stage.cell.partition) for stage in stages}
         try:
-            for result in body(context, atlas, stages):
+            for result in body(context, atlas, [replace(stage, started_at=utc_now()) for stage in stages]):
                 ref = manager.keep(result.value)
                 partition = str(ref.partition)
                 context.log_event(

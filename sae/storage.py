@@ -63,6 +63,16 @@ class Store:
         listed = self._fs.ls(full, detail=True)
         return {f"{folder}/{PurePosixPath(e['name']).name}": int(e["size"]) for e in listed if e["type"] == "file"}
 
+    def sizes_by_folder(self) -> dict[str, int]:
+        """Bytes under each folder right below the root."""
+        sizes: dict[str, int] = {}
+        if self._fs.exists(self._base):
+            for name, facts in self._fs.find(self._base, detail=True).items():
+                folder, inside, _ = str(name)[len(self._base) :].lstrip("/").partition("/")
+                if inside:
+                    sizes[folder] = sizes.get(folder, 0) + int(facts["size"])
+        return sizes
+
     def read_bytes(self, path: str) -> bytes:
         """The content of a file. Raises AtlasError where it is missing."""
         try:

@@ -68,18 +68,25 @@ def run(
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Say what is missing or stale, and why."""
+    """Say what is missing or stale, and why, what a run would cost, and what the disk holds."""
+    from orchestration import forecast
     from orchestration.runner import open_session
+    from sae.storage import Store
 
-    session = open_session(load_workspace())
-    standings = session.plan().standings
-    due = [standing for standing in standings if standing.state != "fresh"]
+    workspace = load_workspace()
+    plan = open_session(workspace).plan()
+    cost, held = forecast.forecast(workspace, plan), forecast.disk(Store(workspace.store))
+    standings = plan.standings
     if as_json:
-        print(json.dumps([{"cell": str(s.cell), "state": s.state, "reasons": s.reasons} for s in standings], indent=1))
+        cells = [{"cell": str(s.cell), "state": s.state, "reasons": s.reasons} for s in standings]
+        print(json.dumps({"cells": cells, **forecast.as_json(cost, held)}, indent=1))
         return
-    for standing in due:
-        print(f"{standing.state:8} {standing.cell}: {'; '.join(standing.reasons)}")
-    print(f"{len(standings) - len(due)} of {len(standings)} are fresh.")
+    for standing in standings:
+        if standing.reasons:
+            print(f"{standing.state:8} {standing.cell}: {'; '.join(standing.reasons)}")
+    print(f"{sum(standing.state == 'fresh' for standing in standings)} of {len(standings)} are fresh.")
+    for line in forecast.in_words(cost, held):
+        print(line)
 
 
 def dev(port: Annotated[int, typer.Option(help="Port of the web UI.")] = 3000) -> None:

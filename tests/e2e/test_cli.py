@@ -181,9 +181,15 @@ def test_status_says_what_is_stale_and_why(place, command):
     stale = command("status")
     listed = json.loads(command("status", "--json").out)
 
-    assert fresh.out.strip() == "36 of 36 are fresh."
+    assert fresh.out.startswith("36 of 36 are fresh.\nThe store holds ")
     assert f"stale    attributions[{SITE}.large]: prompts_config changed" in stale.out
-    assert {row["state"] for row in listed} == {"fresh", "stale", "waiting"}
+    assert "A run makes up to 5 partitions: about " in stale.out
+    assert {row["state"] for row in listed["cells"]} == {"fresh", "stale", "waiting"}
+    assert listed["cost"]["partitions"] == 5
+    assert listed["cost"]["seconds"] > 0
+    assert listed["cost"]["unknown"] == []
+    assert listed["disk"]["bytes"] == sum(listed["disk"]["by_folder"].values()) > 0
+    assert listed["disk"]["more_bytes"] > 0
     assert stale.code == 0
 
 

@@ -1,0 +1,67 @@
+"""Each row of the freshness table, by Dagster's event log: what depends on a change is made again, and nothing else."""
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from freshness_cases import CASES, EVERYTHING, TEXTS, Case, add_files
+from tiny_pipeline import Edit, made_since, run, write_config
+
+import assets.neighbors
+from orchestration.asset import made as declare
+from orchestration.runner import open_session
+from sae.config import load_workspace
+
+pytestmark = pytest.mark.slow
+
+
+def both(first: Edit, second: Edit) -> Edit:
+    def edit(config):
+        first(config)
+        second(config)
+
+    return edit
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory) -> Path:
+    """A platform brought up to date once. Only copy it."""
+    folder = tmp_path_factory.mktemp("files")
+    for name, text in TEXTS.items():
+        (folder / name).write_text(text)
+    outcome = run(write_config(folder, add_files))
+    assert outcome.failed == {}
+    return folder
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.change for case in CASES])
+def test_what_a_change_makes_again(case: Case, first, tmp_path, monkeypatch):
+    monkeypatch.delenv("ATLAS_STORE", raising=False)
+    folder = tmp_path / "place"
+    shutil.copytree(first, folder)
+    config = write_config(folder, both(add_files, case.edit))
+    _, cursor = made_since(config, 0)
+    case.touch(folder)
+    if case.code:
+        monkeypatch.setattr(assets.neighbors, "made", of_another_version(case.code))
+
+    outcome = run(config)
+
+    made, _ = made_since(config, cursor)
+    counted = Counter(cell.split("[")[0] for cell in made)
+    assert outcome.failed == {}
+    if case.made == (EVERYTHING,):
+        # Texts that are drawn by no seed are read again by another model, and not cut again.
+        assert counted.keys() == set(open_session(load_workspace(config)).graph.assets)
+    else:
+        assert counted == case.cells()
+    assert len(made) == len(set(made)), "nothing is made twice"
+    assert run(config).made == []
+
+
+def of_another_version(asset):
+    def made(keys, name, **options):
+        return declare(keys, name, **options | ({"code_version": "another"} if name == asset else {}))
+
+    return made
