@@ -1,0 +1,79 @@
+"""Training on activations harvested as they are due: as good as on stored ones, one harvest for many recipes."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_models import D_MODEL, tiny_documents, tiny_subject
+
+from sae.activations.harvest import harvest
+from sae.activations.manifest import ShardRecord, Streaming, measure_shard
+from sae.activations.reader import ShuffledReader, held_out_batches
+from sae.activations.shard import save_shard, shard_version
+from sae.activations.source import ActivationSource, StoredActivations
+from sae.activations.stream import StreamedActivations
+from sae.config import RecipeConfig
+from sae.dictionaries.metrics import evaluate
+from sae.dictionaries.training import TrainedSAE, Training, train_together
+from sae.storage import Store
+
+RECIPES = [
+    RecipeConfig(architecture="topk", latents=latents, k=4, batch=64, tokens=64 * 300, learning_rate=5e-3)
+    for latents in (24, 48)
+]
+DOCUMENTS = {
+    f"tiny-{number:05d}": tiny_documents(
+        [f"{number * 31 + i} of {i * i} bridges in " + "a b " * (i % 7) for i in range(40)]
+    )
+    for number in range(5)
+}
+
+
+class _Site:
+    """A small site in both modes."""
+
+    def __init__(self, folder: Path):
+        self.harvested: list[str] = []
+        store, subject = Store(str(folder / "store")), tiny_subject("llama", folder)
+        self.records = []
+        for name, documents in DOCUMENTS.items():
+            shard = harvest(subject, ["layers.1"], documents, batch_tokens=256)["layers.1"]
+            with store.writing(f"a/{name}.safetensors") as tensors, store.writing(f"a/{name}.parquet") as tokens:
+                save_shard(shard, tensors, tokens)
+            files = store.describe(f"a/{name}.safetensors"), store.describe(f"a/{name}.parquet")
+            self.records.append(ShardRecord(name, shard_version(shard), *files, measure_shard(shard)))
+
+        def documents_of(shard: str):
+            self.harvested.append(shard)
+            return DOCUMENTS[shard]
+
+        self.cached = StoredActivations(store)
+        self.streamed = StreamedActivations(store, subject, "layers.1", Streaming(256, "float32"), documents_of)
+
+    def train(self, source: ActivationSource) -> tuple[list[TrainedSAE], int]:
+        """Both recipes on one reading of all shards but the last, through a buffer of two shards; rows of an epoch."""
+        openers = [partial(source.open, record) for record in self.records[:-1]]
+        rows = max(record.statistics.n_trainable for record in self.records)
+        reader = ShuffledReader(openers, 64, 0, 64 * 300, buffer_bytes=2 * rows * D_MODEL * 4)
+        make = partial(Training, d_in=D_MODEL, scale=1.0, mean=torch.zeros(D_MODEL), first_batch=None, seed=0)
+        return train_together([make(recipe) for recipe in RECIPES], reader), reader.n_trainable
+
+    def fvu(self, trained: TrainedSAE) -> float:
+        opener = partial(self.cached.open, self.records[-1])
+        return evaluate(trained.dictionary, held_out_batches([opener], 256)).fvu
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> _Site:
+    return _Site(tmp_path_factory.mktemp("site"))
+
+
+def test_several_recipes_share_one_harvest_and_are_as_good_as_on_stored_activations(site: _Site):
+    (cached, _), (streamed, n_rows) = site.train(site.cached), site.train(site.streamed)
+
+    epochs = 64 * 300 / n_rows
+    assert len(site.harvested) <= 4 * (epochs + 1), "each shard once an epoch, whatever the number of recipes"
+    for one, other in zip(cached, streamed, strict=True):
+        assert site.fvu(one) < 0.5
+        assert site.fvu(other) == pytest.approx(site.fvu(one), rel=0.1)
