@@ -1,5 +1,8 @@
 import copy
 import dataclasses
+import errno
+import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import torch
 from tiny_models import SENTENCES, tiny_documents
 from tiny_vision_models import VISION_FAMILIES, tiny_picture_documents, tiny_vision_subject
 
-from sae.activations.harvest import harvest
+from sae.activations.harvest import harvest, mapped_rows
 from sae.activations.shard import TOKENS
 from sae.corpora.documents import Document, documents_table
 from sae.errors import AtlasError
@@ -196,6 +199,30 @@ def test_stored_formats_round_the_same_rows(llama: Subject):
 
     assert half.dtype == torch.bfloat16
     torch.testing.assert_close(half, exact.bfloat16())
+
+
+def test_harvested_vectors_lie_in_a_file_that_leaves_nothing_behind(
+    llama: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    first = harvest(llama, ["layers.0"], tiny_documents(), batch_tokens=64)["layers.0"].values
+    rows = mapped_rows(3, 2, torch.bfloat16)
+    rows[:] = 1.5
+
+    assert rows.tolist() == [[1.5, 1.5]] * 3
+    assert first.isfinite().all()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_without_room_is_told_before_the_first_pass_ends(llama: Subject, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+
+    with pytest.raises(OSError, match="No space left"):
+        harvest(llama, ["layers.0"], tiny_documents(), batch_tokens=64)
 
 
 def test_an_empty_corpus_and_an_unknown_hookpoint_are_refused(llama: Subject):
