@@ -113,19 +113,19 @@ def _interval(rows: pl.DataFrame, mean: float) -> tuple[float, float]:
 
 def gate_table(found: Sequence[Reached]) -> str:
     """The figures as a markdown table: what must hold, what came out, and how sure that is."""
-    lines = [
-        "| metric | dictionary | must | goal | mean | 95% | worst | control | holds |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    columns = ("metric", "dictionary", "must", "goal", "mean", "95%", "worst", "control", "holds")
+    lines = [_row(columns), _row(["---"] * len(columns))]
     for one in found:
-        sign = "≤ " if one.gate.at_most else ""
+        gate, sign = one.gate, "≤ " if one.gate.at_most else ""
         interval = "–" if one.interval is None else f"{one.interval[0]:.2f}–{one.interval[1]:.2f}"
-        lines.append(
-            f"| {one.gate.metric} | {one.gate.recipe} | {sign}{_number(one.gate.must)} | {sign}{_number(one.gate.goal)} "
-            f"| {_number(one.mean)} | {interval} | {_number(one.worst)} | {_number(one.control)} "
-            f"| {'yes' if one.gate.holds(one.mean) else 'no'} |"
-        )
+        bounds = [f"{sign}{_number(bound)}" for bound in (gate.must, gate.goal)]
+        figures = [_number(one.mean), interval, _number(one.worst), _number(one.control)]
+        lines.append(_row([gate.metric, gate.recipe, *bounds, *figures, "yes" if gate.holds(one.mean) else "no"]))
     return "\n".join(lines)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _number(value: float | None) -> str:
