@@ -113,8 +113,8 @@ def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         """The gate: the last candidate that passed every check. It yields nothing while there is none."""
         stage = atlas.stage(context)
         candidate = atlas.ref(Cell("dictionary_candidate", context.partition_key))
-        faults = missed(candidate.facts["quality"], atlas.config.checks)
         previous = atlas.ref_or_none(stage.cell)
+        faults = missed(candidate.facts["quality"], atlas.config.checks, current_quality(previous, candidate))
         if not faults:
             yield stage.adopted(candidate, {"accepted": True, "previous": predecessor(previous, candidate)})
             return
@@ -138,6 +138,13 @@ def twin_of(atlas: Atlas, cell: Cell, dictionary_id: str) -> str | None:
         if ref and pair != cell.partition and ref.data_version == dictionary_id:
             return pair
     return None
+
+
+def current_quality(previous: Ref | None, candidate: Ref) -> dict[str, Any] | None:
+    """The quality that a candidate is held against: the current dictionary's, where that is of the same recipe."""
+    if previous is None or previous.facts["recipe_config"] != candidate.facts["recipe_config"]:
+        return None
+    return previous.facts["quality"]
 
 
 def predecessor(previous: Ref | None, candidate: Ref) -> dict[str, Any] | None:

@@ -99,7 +99,9 @@ def _dictionary_rows(store: Store, keys: Keys, accepted: Mapping[str, Ref]) -> l
     for cell in keys.cells("dictionary_candidate"):
         candidate, gate = read_ref(store, cell), accepted.get(str(cell.partition))
         if candidate and (gate is None or gate.data_version != candidate.data_version):
-            faults = missed(candidate.facts["quality"], keys.config.checks)
+            rejected = gate.facts.get("rejected", {}) if gate else {}
+            judged = rejected.get("candidate") == candidate.data_version
+            faults = rejected["because"] if judged else missed(candidate.facts["quality"], keys.config.checks)
             rows.append(_dictionary_row(candidate, faults or "the gate has not judged it"))
     return rows
 

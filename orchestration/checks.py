@@ -80,9 +80,21 @@ def quality_checks(quality: Mapping[str, Any], thresholds: CheckConfig) -> list[
     ]
 
 
-def missed(quality: Mapping[str, Any], thresholds: CheckConfig) -> str:
-    """The thresholds that a candidate misses, in words; empty where it passes all of them."""
-    return "; ".join(str(check) for check in quality_checks(quality, thresholds) if not check.passed)
+def missed(quality: Mapping[str, Any], thresholds: CheckConfig, current: Mapping[str, Any] | None = None) -> str:
+    """The thresholds that a candidate misses, in words; empty where it passes all of them.
+
+    :param current: quality of the current dictionary of the same recipe, which it may not be much worse than
+    """
+    faults = [str(check) for check in quality_checks(quality, thresholds) if not check.passed]
+    if faults or current is None:
+        return "; ".join(faults)
+    for name, sign in (("fvu", 1), ("dead_fraction", 1), ("loss_recovered", -1)):
+        if sign * (quality[name] - current[name]) > thresholds.worse_by:
+            faults.append(
+                f"{name}: {quality[name]:.4g} is worse than the current dictionary's {current[name]:.4g} "
+                f"by more than {thresholds.worse_by:g}"
+            )
+    return "; ".join(faults)
 
 
 def specs(asset: str) -> list[dg.AssetCheckSpec]:

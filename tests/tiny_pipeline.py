@@ -28,7 +28,7 @@ CONFIG: dict[str, Any] = {
         "large": {"architecture": "matryoshka", "groups": [16, 24], "k": [3, 2], "tokens": 20_000},
         "small": {"architecture": "topk", "latents": 20, "k": 4, "tokens": 20_000},
     },
-    "checks": {"fvu": 1.0, "dead": 1.0, "loss_recovered": -100},
+    "checks": {"fvu": 1.0, "dead": 1.0, "loss_recovered": -100, "worse_by": 100},
     "scorers": ["rule", "truth"],
     "steering": {"strengths": [0, 5], "max_features": 1, "prompts": [QUESTION], "new_tokens": 2},
     "prompts": [

@@ -21,6 +21,9 @@ class CheckConfig(Section):
     """Largest share of latents silent on the held-out and training tokens read."""
     loss_recovered: float = Field(default=0.9, le=1)
     """Smallest share of the loss recovered when the reconstruction is spliced in."""
+    worse_by: float = Field(default=0.05, ge=0)
+    """The most by which a dictionary trained again by the same recipe may be worse than the current one, in any of the
+    three above."""
     labels_cover: float = Field(default=0.95, ge=0, le=1)
     """Smallest share of live features with a label."""
     label_score: float = Field(default=0.6, ge=0, le=1)
