@@ -18,7 +18,7 @@ import polars as pl
 from sae.config.labeling import LabelerConfig
 from sae.identity import canonical_json
 from sae.labels.ledger import Ledger
-from sae.labels.prompt import PROMPT_VERSION, label_messages
+from sae.labels.prompt import PROMPT_VERSION, label_messages, wording
 from sae.labels.question import BudgetSpentError, Question, Reply, model_settings, shown_messages
 from sae.labels.reply import SCHEMA, WrittenLabel, read_label
 from sae.labels.requests import Asker, each
@@ -27,7 +27,7 @@ from sae.labels.shown import choose_places
 from sae.labels.split import split_examples
 
 LABELER = "openai"
-_ROWS_AT_ONCE = 32
+_ROWS_AT_ONCE = 128
 """Rows written to the ledger in one go; the replies behind them are in it already."""
 
 
@@ -95,6 +95,7 @@ def feature_questions(evidence: Evidence, order: Sequence[str], config: LabelerC
     """The questions about some features, in their order; features without an example to show are left out."""
     wanted = evidence.examples.filter(pl.col("feature_id").is_in(list(order)))
     split = split_examples(wanted).partition_by("feature_id", as_dict=True)
+    words = wording()
     likelier = _likelier(evidence.logit_weights, config.examples.logit_tokens)
     rows = {row["feature_id"]: row for row in evidence.features.iter_rows(named=True)}
     for feature_id in order:
@@ -105,9 +106,8 @@ def feature_questions(evidence: Evidence, order: Sequence[str], config: LabelerC
         used = examples.to_dicts()
         may_show = [example for example in used if example["use"] == "shown"]
         places = choose_places(may_show, row["max_activation"], sizes, evidence.radius)
-        messages = label_messages(
-            places, likelier.get(feature_id, []), evidence.picture if config.images else None, sizes.pictures
-        )
+        picture = evidence.picture if config.images else None
+        messages = label_messages(places, likelier.get(feature_id, []), words, picture, sizes.pictures)
         prompt = canonical_json(shown_messages(messages))
         yield FeatureQuestion(
             feature_id,
@@ -158,7 +158,7 @@ def label_with_model(
                     progress.paid_usd = progress.spent_usd - before
                     on_progress(progress)
 
-                await each(feature_questions(evidence, order, config), settings.concurrency, one)
+                await each(feature_questions(evidence, order, config), asker.at_once, one)
 
         try:
             asyncio.run(work())

@@ -33,12 +33,14 @@ def wording(version: str = PROMPT_VERSION) -> tuple[str, str]:
 def label_messages(
     places: Sequence[Place],
     likelier: Sequence[str],
+    words: tuple[str, str],
     picture: Callable[[str], bytes] | None = None,
     most_pictures: int = 0,
 ) -> list[dict[str, Any]]:
     """The chat messages that ask for a feature's label.
 
     :param likelier: the tokens that the feature makes likelier, strongest first
+    :param words: the prompt file's texts, by `wording`
     :param picture: reads a picture (PNG bytes) by its path; None describes pictures in words only
     :param most_pictures: how many different pictures are sent
     """
@@ -52,7 +54,7 @@ def label_messages(
         names = ", ".join(str(number) for number in numbers)
         parts.append({"type": "text", "text": f"The picture in example {names}:"})
         parts.append({"type": "image_url", "image_url": {"url": url}})
-    before, end = wording()
+    before, end = words
     content: Any = [*parts, {"type": "text", "text": end}] if len(parts) > 1 else f"{text}\n{end}"
     return [{"role": "system", "content": before}, {"role": "user", "content": content}]
 
@@ -91,8 +93,9 @@ def _places_text(places: Sequence[Place], most_pictures: int) -> tuple[str, dict
         language = quoted(place.language)
         text = marked(place.tokens, place.levels)
         lines.append(f'<example n="{number}" a="{place.level}" language="{language}">{text}</example>')
-        seen = any(token.strip() == PICTURE for token in place.tokens)
         path = place.image_path
-        if path is not None and seen and (path in pictures or len(pictures) < most_pictures):
+        if path is None or not any(token.strip() == PICTURE for token in place.tokens):
+            continue
+        if path in pictures or len(pictures) < most_pictures:
             pictures.setdefault(path, []).append(number)
     return "\n".join(lines) + "\n", pictures

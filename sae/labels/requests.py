@@ -18,7 +18,8 @@ What holds, whatever happens:
 - *Faults.* 429 (its Retry-After pauses everybody), 408, 5xx, timeouts, broken connections and answers that are no
   completion are sent again, `retries` times at most, each send with rows of its own. Then the reply is `failed`.
 - *Bad replies* come back with their status (refused, empty, truncated, malformed) and are not asked again here.
-- *A killed process* loses the requests in flight at most; they count as paid in full.
+- *A killed process* loses the requests in flight at most; they count as paid in full, and so do those reserved to
+  follow them (as many again at most).
 - *Schema.* With `structured: auto` the schema goes along until the server answers 400 or 422 to it and takes the same
   request without: from then on it is left out. The same reply counts as cached either way; `read` checks all.
 """
@@ -29,7 +30,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 from sae.labels.backoff import LONGEST_ASKED_WAIT_S, asked_wait, is_passing, wait_before
 from sae.labels.cashier import Cashier
@@ -41,7 +42,7 @@ T = TypeVar("T")
 
 
 class Asker:
-    """Asks one model, `concurrency` questions at a time. Use it as an async context manager, in one event loop."""
+    """Asks one model, `concurrency` requests on the wire at a time: an async context manager, for one event loop."""
 
     def __init__(self, settings: ModelSettings, ledger_path: Path, budget_usd: float, run_id: str):
         self.settings = settings
@@ -69,6 +70,11 @@ class Asker:
         """US dollars of the whole ledger, paid or possibly paid."""
         return self._ledger.spent()
 
+    @property
+    def at_once(self) -> int:
+        """How many questions to ask at a time: twice the requests on the wire, so that none waits for the disk."""
+        return 2 * self.settings.concurrency
+
     async def ask(self, question: Question[T]) -> Reply[T]:
         """Ask, or find the reply in the ledger.
 
@@ -82,8 +88,7 @@ class Asker:
             return reply
         self._flights[sha256] = flight = asyncio.get_running_loop().create_future()
         try:
-            async with self._slots:
-                return await self._ask(question, request)
+            return await self._ask(question, request)
         finally:
             del self._flights[sha256]
             flight.set_result(None)
@@ -96,7 +101,8 @@ class Asker:
         structured = self._schema_works and question.schema is not None
         send = 1
         while True:
-            await self._wait_for_pause()
+            if self._hopeless:
+                raise self._hopeless
             request_id = await self._cashier.reserve(request._replace(send=send))
             answer, at = await self._send(question, request_id, structured)
             if answer.ended.status != "failed":
@@ -126,26 +132,29 @@ class Asker:
             self._paused_until = max(self._paused_until, asyncio.get_running_loop().time() + wait)
         return True
 
-    async def _wait_for_pause(self) -> None:
+    async def _send(self, question: Question[T], request_id: int, structured: bool) -> tuple[Answer, datetime]:
+        body = question_body(self.settings, question, structured)
+        try:
+            # A slot is a request on the wire: while rows are committed, others use it.
+            async with self._slots:
+                answer = await self._send_in_turn(body, question)
+        except HopelessError as error:
+            self._hopeless = error
+            await self._cashier.settle(request_id, Ended("failed", error=str(error), cost_usd=0.0))
+            raise
+        return answer, await self._cashier.settle(request_id, answer.ended)
+
+    async def _send_in_turn(self, body: dict[str, Any], question: Question[Any]) -> Answer:
         now = asyncio.get_running_loop().time
         while (left := self._paused_until - now()) > 0:
             # Not all at the same moment, or the server is as busy as before.
             await asyncio.sleep(left * self._jitter.uniform(1.0, 1.25))
         if self._hopeless:
             raise self._hopeless
-
-    async def _send(self, question: Question[T], request_id: int, structured: bool) -> tuple[Answer, datetime]:
         settings = self.settings
-        body = question_body(settings, question, structured)
-        try:
-            answer = await send_once(
-                self._client, body, timeout_s=settings.timeout_s, price=settings.price, read=question.read
-            )
-        except HopelessError as error:
-            self._hopeless = error
-            await self._cashier.settle(request_id, Ended("failed", error=str(error), cost_usd=0.0))
-            raise
-        return answer, await self._cashier.settle(request_id, answer.ended)
+        return await send_once(
+            self._client, body, timeout_s=settings.timeout_s, price=settings.price, read=question.read
+        )
 
     def _reply(
         self, question: Question[T], sha256: str, request_id: int, ended: Ended, at: datetime, *, cached: bool
@@ -201,7 +210,7 @@ def ask_all(
             on_reply(question, replies[at])
 
         async with Asker(settings, ledger_path, budget_usd, run_id) as asker:
-            await each(enumerate(questions), settings.concurrency, lambda item: one(asker, *item))
+            await each(enumerate(questions), asker.at_once, lambda item: one(asker, *item))
         return [replies[at] for at in sorted(replies)]
 
     return asyncio.run(work())
@@ -212,14 +221,17 @@ async def each(items: Iterable[T], concurrency: int, work: Callable[[T], Awaitab
 
     After an error nothing new is begun, what is under way ends (it may be paid for already), and the error is raised.
     """
-    left, errors = iter(items), list[BaseException]()
+    left, done, errors, turn = iter(items), object(), list[BaseException](), asyncio.Lock()
 
     async def worker() -> None:
-        for item in left:
-            if errors:
-                return
+        while True:
             try:
-                await work(item)
+                # Drawing may be work: one at a time, and what came over the wire goes first.
+                async with turn:
+                    await asyncio.sleep(0)
+                    if errors or (item := next(left, done)) is done:
+                        return
+                await work(cast(T, item))
             except Exception as error:
                 errors.append(error)
 

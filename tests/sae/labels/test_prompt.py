@@ -39,7 +39,7 @@ def _place(tokens, levels=None, **keys):
 
 
 def _user_text(places, likelier=()):
-    content = label_messages(places, likelier)[1]["content"]
+    content = label_messages(places, likelier, wording())[1]["content"]
     assert isinstance(content, str)
     return content
 
@@ -133,8 +133,8 @@ def test_pictures_are_sent_once_each_to_a_model_that_reads_them_and_described_ot
     seen = _place(["a", "<image>", "<image>"], [0, 0, 8], image_path="images/a.png")
     places = [seen, seen, _place(["<image>"], image_path="images/b.png"), _place(["no"], image_path="images/c.png")]
 
-    described = label_messages(places, [])
-    sent = label_messages(places, [], lambda path: path.encode(), most_pictures=1)
+    described = label_messages(places, [], wording())
+    sent = label_messages(places, [], wording(), lambda path: path.encode(), most_pictures=1)
 
     assert '<picture a="8"/>' in described[1]["content"]
     parts = sent[1]["content"]
@@ -146,7 +146,7 @@ def test_pictures_are_sent_once_each_to_a_model_that_reads_them_and_described_ot
 def test_the_prompt_is_the_versioned_file_and_names_the_reply_s_keys():
     before, end = wording("label-1")
 
-    messages = label_messages([_place(["x"])], ["Sacramento"])
+    messages = label_messages([_place(["x"])], ["Sacramento"], (before, end))
 
     assert messages[0] == {"role": "system", "content": before}
     assert messages[1]["content"].endswith(end)

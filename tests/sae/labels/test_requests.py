@@ -165,8 +165,9 @@ def test_a_killed_process_loses_the_requests_in_flight_at_most(tmp_path):
         spent = ledger.spent()
         ledger.close()
 
-    assert 26 <= kept < 100
-    assert in_flight[0] <= 4
+    assert 22 <= kept < 100
+    # Four on the wire, and as many reserved to follow them.
+    assert in_flight[0] <= 8
     assert len(server.bodies) - before == 100 - kept
     assert [reply.status for reply in replies if reply] == ["ok"] * 100
     assert spent == pytest.approx(100 * COST + (in_flight[1] or 0.0), abs=1e-9)
@@ -176,12 +177,16 @@ def test_a_killed_process_loses_the_requests_in_flight_at_most(tmp_path):
 def test_a_schema_goes_along_until_the_server_refuses_it(tmp_path):
     with FaultServer(takes_schema=False) as plain, FaultServer() as able:
         settings = _settings(plain, concurrency=1)
-        questions = [question(i, schema=SCHEMA) for i in range(3)]
+        questions = [question(i, schema=SCHEMA) for i in range(6)]
         replies = ask_all(settings, tmp_path / "plain.sqlite", 1.0, "run", questions)
         ask_all(_settings(able), tmp_path / "able.sqlite", 1.0, "run", questions)
 
-    assert [reply.status for reply in replies if reply] == ["ok"] * 3
-    assert ["response_format" in body for body in plain.bodies] == [True, False, False, False]
+    assert [reply.status for reply in replies if reply] == ["ok"] * 6
+    with_schema = ["response_format" in body for body in plain.bodies]
+    # Another may be under way before the first answer.
+    assert with_schema[0]
+    assert sum(with_schema) <= 2
+    assert not any(with_schema[-4:])
     assert all(body["response_format"]["json_schema"]["schema"] == SCHEMA for body in able.bodies)
 
 
