@@ -17,8 +17,9 @@ class JumpReLUSAE(Architecture):
     Rajamanoharan et al. 2024, "Jumping ahead: improving reconstruction fidelity with JumpReLU sparse autoencoders",
     §3 and §4. H is a step: θ > 0 learns through the straight-through estimates of the paper's equations 11 and 12,
     ∂f/∂θ ≈ −(θ/ε) K((z − θ)/ε) and ∂H/∂θ ≈ −(1/ε) K((z − θ)/ε), K the rectangle over (−½, ½) and ε the bandwidth;
-    z gets the gradient of the reconstruction alone, where f is active. log θ is the parameter. θ starts at ε, the
-    least at which the window holds no code below 0 and half a window more; λ rises over the first steps.
+    z gets the gradient of the reconstruction alone, where f is active. log θ is the parameter, which Adam moves by at
+    most the learning rate a step: short runs want a high one. θ starts at ε, so that the window lies above 0; λ rises
+    over the first steps.
     """
 
     unit_rows = True
