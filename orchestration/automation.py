@@ -9,7 +9,7 @@ import time
 import dagster as dg
 
 from orchestration.partitions import SHARDS, Cell
-from orchestration.reaping import REFRESH_TAG, reap_refreshes
+from orchestration.reaping import KILLED_TAG, REFRESH_TAG, reap_refreshes
 from orchestration.recorded import Recorded
 from orchestration.sources import shards
 from sae.config import Workspace, load_workspace
@@ -58,21 +58,22 @@ def automation() -> dg.Definitions:
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def corpus_sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        """Asks for a refresh while the corpora are not what the store records of them."""
+        """Asks for a refresh while the corpora are not what the store records of them, and after one was killed."""
         workspace = load_workspace()
         reap_refreshes(workspace, context.instance, time.time())
         changed = changed_shards(workspace, context.instance)
-        if not changed:
+        (last,) = context.instance.get_runs(dg.RunsFilter(tags={REFRESH_TAG: "refresh"}), limit=1) or [None]
+        killed = last is not None and KILLED_TAG in last.tags
+        if not changed and not killed:
             return dg.SkipReason("the store holds the corpora as they are")
-        running = context.instance.get_runs(dg.RunsFilter(tags={REFRESH_TAG: "refresh"}, statuses=_ACTIVE), limit=1)
-        if running:
-            return dg.SkipReason(f"{len(changed)} shards changed; run {running[0].run_id} is refreshing")
-        change = content_id(changed)
+        if last is not None and last.status in _ACTIVE:
+            return dg.SkipReason(f"{len(changed)} shards changed; run {last.run_id} is refreshing")
+        # A killed run hands its change on, so that one that kills every run is not asked for without end.
+        change = last.tags.get(CHANGE_TAG, last.run_id) if last is not None and killed else content_id(changed)
         tried = context.instance.get_runs(dg.RunsFilter(tags={CHANGE_TAG: change}), limit=MOST_TRIES)
         if len(tried) >= MOST_TRIES:
             return dg.SkipReason(
-                f"{next(iter(changed))} and what came with it failed {MOST_TRIES} times: see run {tried[0].run_id}. "
-                "The schedule tries again."
+                f"the same change failed {MOST_TRIES} times: see run {tried[0].run_id}. The schedule tries again."
             )
         return dg.RunRequest(tags={CHANGE_TAG: change})
 

@@ -9,6 +9,8 @@ from sae.config import Workspace
 
 REFRESH_TAG = "atlas/refresh"
 """Tag of the runs of the job `refresh`, by which the instance lets one run at a time."""
+KILLED_TAG = "atlas/killed"
+"""Tag of a refresh that ended with its process: what it had not made yet still waits."""
 ENDED = "Its process ended before it did."
 SETTLING_S = 60.0
 """How long a run may be started before it holds the writer's lock."""
@@ -35,6 +37,7 @@ def reap_refreshes(workspace: Workspace, instance: dg.DagsterInstance, now: floa
         return []
     try:
         for record in old:
+            instance.add_run_tags(record.dagster_run.run_id, {KILLED_TAG: "true"})
             instance.report_run_failed(record.dagster_run, ENDED)
     finally:
         lock.release()
