@@ -34,7 +34,7 @@ class Ledger:
         try:
             self._connection.execute("pragma journal_mode = wal")
             self._connection.execute("pragma synchronous = full")
-            self._connection.executescript("".join(_statements()))
+            self._connection.executescript(f"begin; {''.join(_statements())} commit;")
         except sqlite3.DatabaseError as error:
             self._connection.close()
             raise AtlasError(

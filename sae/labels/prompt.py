@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Callable, Sequence
 from importlib import resources
+from itertools import groupby
 from typing import Any
 
 from sae.labels.quoting import quoted
@@ -61,26 +62,29 @@ def label_messages(
 
 def marked(tokens: Sequence[str], levels: Sequence[int]) -> str:
     """Escaped tokens, the active ones wrapped with their strength; the patches of one picture are one mark."""
+    if PICTURE not in "".join(tokens):
+        return _marked_text(tokens, levels)
     pieces: list[str] = []
-    silent: list[str] = []
-    patches: list[int] = []
-    for token, strength in [*zip(tokens, levels, strict=True), ("", 1)]:
-        is_patch = PICTURE in token and token.strip() == PICTURE
-        if patches and not is_patch:
-            strongest = max(patches)
+    for is_patch, run in groupby(range(len(tokens)), key=lambda at: tokens[at].strip() == PICTURE):
+        numbers = list(run)
+        window = slice(numbers[0], numbers[-1] + 1)
+        strongest = max(levels[window])
+        if not is_patch:
+            pieces.append(_marked_text(tokens[window], levels[window]))
+        else:
             pieces.append(f' <picture a="{strongest}"/> ' if strongest else " <picture/> ")
-            patches = []
-        if silent and (is_patch or strength):
-            # Together: what silent tokens spell across tokens is escaped too.
-            pieces.append(quoted("".join(silent)))
-            silent = []
-        if is_patch:
-            patches.append(strength)
-        elif not strength:
-            silent.append(token)
-        elif token:
-            pieces.append(f'<t a="{strength}">{quoted(token)}</t>')
     return "".join(pieces)
+
+
+def _marked_text(tokens: Sequence[str], levels: Sequence[int]) -> str:
+    pieces: list[str] = []
+    done = 0
+    for at, strength in enumerate(levels):
+        if strength:
+            # Silent tokens go together: what they spell across tokens is escaped too.
+            pieces += [quoted("".join(tokens[done:at])), f'<t a="{strength}">{quoted(tokens[at])}</t>']
+            done = at + 1
+    return "".join([*pieces, quoted("".join(tokens[done:]))])
 
 
 def _places_text(places: Sequence[Place], most_pictures: int) -> tuple[str, dict[str, list[int]]]:

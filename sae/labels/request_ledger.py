@@ -127,7 +127,7 @@ class RequestLedger:
         try:
             self._connection.execute("pragma journal_mode = wal")
             self._connection.execute("pragma synchronous = full")
-            self._connection.executescript(_SCHEMA + "".join(_guards()))
+            self._connection.executescript(f"begin; {_SCHEMA} {''.join(_guards())} commit;")
         except sqlite3.DatabaseError as error:
             self.close()
             raise AtlasError(
@@ -202,14 +202,14 @@ class RequestLedger:
         ).fetchone()
         return Known(row[0], Ended(*row[1:-1]), datetime.fromisoformat(row[-1])) if row else None
 
-    def account(self, request_sha256: str) -> Account:
-        """What a question cost that was sent at least once."""
+    def account(self, request_sha256: str) -> Account | None:
+        """What a question cost so far; None where it was never sent."""
         rows = self._reader.execute(
             "select purpose, key, coalesce(cost_usd, reserved_usd) from requests "
             "left join request_replies using (request_id) where request_sha256 = ? order by request_id",
             (request_sha256,),
         ).fetchall()
-        return Account(rows[0][0], rows[0][1], math.fsum(row[2] for row in rows))
+        return Account(rows[0][0], rows[0][1], math.fsum(row[2] for row in rows)) if rows else None
 
     def name_batch(self, batch: str, server_id: str) -> None:
         """Record the server's name for a batch."""

@@ -36,7 +36,7 @@ from sae.labels.backoff import LONGEST_ASKED_WAIT_S, asked_wait, is_passing, wai
 from sae.labels.cashier import Cashier
 from sae.labels.chat import Answer, HopelessError, open_client, question_body, send_once
 from sae.labels.question import BudgetSpentError, ModelSettings, Question, Reply, Status, question_request
-from sae.labels.request_ledger import Ended, Request, RequestLedger
+from sae.labels.request_ledger import Account, Ended, Request, RequestLedger
 
 T = TypeVar("T")
 
@@ -84,20 +84,17 @@ class Asker:
         sha256 = request.request_sha256
         while flight := self._flights.get(sha256):
             await flight
-        if reply := self._known(question, sha256):
-            return reply
+        account = self._ledger.account(sha256)
+        if account and (known := self._ledger.known(sha256)):
+            return _reply(question, sha256, known.request_id, known.ended, known.created_at, account, cached=True)
         self._flights[sha256] = flight = asyncio.get_running_loop().create_future()
         try:
-            return await self._ask(question, request)
+            return await self._ask(question, request, account or Account(question.purpose, question.key, 0.0))
         finally:
             del self._flights[sha256]
             flight.set_result(None)
 
-    def _known(self, question: Question[T], sha256: str) -> Reply[T] | None:
-        known = self._ledger.known(sha256)
-        return known and self._reply(question, sha256, known.request_id, known.ended, known.created_at, cached=True)
-
-    async def _ask(self, question: Question[T], request: Request) -> Reply[T]:
+    async def _ask(self, question: Question[T], request: Request, account: Account) -> Reply[T]:
         structured = self._schema_works and question.schema is not None
         send = 1
         while True:
@@ -105,6 +102,8 @@ class Asker:
                 raise self._hopeless
             request_id = await self._cashier.reserve(request._replace(send=send))
             answer, at = await self._send(question, request_id, structured)
+            cost = answer.ended.cost_usd
+            account = account._replace(usd=account.usd + (request.reserved_usd if cost is None else cost))
             if answer.ended.status != "failed":
                 # Here a schema was refused, and the request taken without it.
                 self._schema_works = self._schema_works and (structured or question.schema is None)
@@ -116,7 +115,7 @@ class Asker:
                     await asyncio.sleep(wait_before(send + 1, self._jitter))
                 send += 1
                 continue
-            return self._reply(question, request.request_sha256, request_id, answer.ended, at, cached=False)
+            return _reply(question, request.request_sha256, request_id, answer.ended, at, account, cached=False)
 
     def _again(self, answer: Answer, send: int) -> bool:
         """Whether a failed request is sent once more; a server that is busy makes everybody wait."""
@@ -154,34 +153,6 @@ class Asker:
         settings = self.settings
         return await send_once(
             self._client, body, timeout_s=settings.timeout_s, price=settings.price, read=question.read
-        )
-
-    def _reply(
-        self, question: Question[T], sha256: str, request_id: int, ended: Ended, at: datetime, *, cached: bool
-    ) -> Reply[T]:
-        status, error, value = ended.status, ended.error, None
-        if status in ("ok", "malformed"):
-            # What stands in the ledger was judged by the reader of its day.
-            try:
-                status, error, value = "ok", None, question.read(ended.text or "")
-            except ValueError as fault:
-                status, error = "malformed", str(fault)
-        account = self._ledger.account(sha256)
-        own = (account.purpose, account.key) == (question.purpose, question.key)
-        return Reply(
-            status=cast(Status, status),
-            value=value,
-            text=ended.text,
-            raw=ended.raw,
-            error=error,
-            request_id=request_id,
-            request_sha256=sha256,
-            input_tokens=ended.input_tokens,
-            output_tokens=ended.output_tokens,
-            cost_usd=account.usd if own else 0.0,
-            paid_for=(account.purpose, account.key),
-            cached=cached,
-            created_at=at,
         )
 
 
@@ -238,3 +209,38 @@ async def each(items: Iterable[T], concurrency: int, work: Callable[[T], Awaitab
     await asyncio.gather(*(worker() for _ in range(concurrency)))
     if errors:
         raise errors[0]
+
+
+def _reply(
+    question: Question[T],
+    sha256: str,
+    request_id: int,
+    ended: Ended,
+    at: datetime,
+    account: Account,
+    *,
+    cached: bool,
+) -> Reply[T]:
+    status, error, value = ended.status, ended.error, None
+    if status in ("ok", "malformed"):
+        # What stands in the ledger was judged by the reader of its day.
+        try:
+            status, error, value = "ok", None, question.read(ended.text or "")
+        except ValueError as fault:
+            status, error = "malformed", str(fault)
+    own = (account.purpose, account.key) == (question.purpose, question.key)
+    return Reply(
+        status=cast(Status, status),
+        value=value,
+        text=ended.text,
+        raw=ended.raw,
+        error=error,
+        request_id=request_id,
+        request_sha256=sha256,
+        input_tokens=ended.input_tokens,
+        output_tokens=ended.output_tokens,
+        cost_usd=account.usd if own else 0.0,
+        paid_for=(account.purpose, account.key),
+        cached=cached,
+        created_at=at,
+    )
