@@ -49,7 +49,7 @@ def read_label(text: str) -> WrittenLabel:
 
 
 def read_object(text: str, keys: Collection[str]) -> dict[str, Any]:
-    """The one JSON object, bare or in one fenced block, that a reply is. Raises ValueError where it is anything else."""
+    """The one JSON object, bare or in a fenced block, that a reply is. Raises ValueError where it is anything else."""
     stripped = text.strip()
     fenced = _FENCE.match(stripped)
     try:
@@ -72,6 +72,7 @@ def clean(text: str) -> str:
 
 
 def bounded(name: str, value: object, longest: int) -> str:
+    """A text, cleaned. Raises ValueError, with its `name`, where it is none, is empty or has too many characters."""
     if not isinstance(value, str):
         raise ValueError(f"`{name}` is not a text")
     cleaned = clean(value)
