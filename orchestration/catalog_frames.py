@@ -53,10 +53,21 @@ def catalog_parts(atlas: Atlas, instance: dg.DagsterInstance, keys: Keys) -> Cat
     frames["thresholds"] = _frame("thresholds", [{"name": name, "value": value} for name, value in thresholds.items()])
     frames["lineage"] = _frame("lineage", lineage_rows(refs))
     frames["lineage_edges"] = _frame("lineage_edges", edge_rows(refs))
-    frames["runs"] = _frame("runs", run_rows(instance, {ref.run_id for ref in refs}))
+    frames["runs"] = _frame("runs", run_rows(instance, {ref.run_id for ref in refs}, _paid(atlas)))
     with atlas.ledger() as ledger:
         frames |= {name: getattr(ledger, name)(sorted(ids)) for name in FROM_LEDGER}
     return CatalogParts(frames, _parquet(artifacts), {"config": canonical_json(atlas.config.model_dump(mode="json"))})
+
+
+def _paid(atlas: Atlas) -> dict[str, float]:
+    """US dollars by run."""
+    from sae.labels.request_ledger import RequestLedger
+
+    ledger = RequestLedger(atlas.workspace.state / "ledger.sqlite", 0.0)
+    try:
+        return ledger.spent_by_run()
+    finally:
+        ledger.close()
 
 
 def current_refs(store: Store, keys: Keys) -> list[Ref]:
