@@ -41,22 +41,27 @@ def failures(result: dg.ExecuteInProcessResult, cells: Iterable[Cell]) -> dict[C
         assets = _BY_STEP.get(str(event.step_key), [str(event.step_key)])
         told = data.user_failure_data.metadata.get(FAILED_PARTITIONS) if data.user_failure_data else None
         parts: dict[str, Any] | None = told.value if told else None  # type: ignore[assignment]
-        of_step = _failure(data.error.cause or data.error)
+        of_step = _failure(data.error.cause or data.error, result.run_id)
         for cell in wanted:
             if cell.asset in assets and (parts is None or cell.partition in parts):
                 found[cell] = of_step if parts is None else Failure(**parts[str(cell.partition)])
     return found
 
 
-def failure_of(error: Exception) -> Failure:
+def failure_of(error: Exception, run_id: str) -> Failure:
     """Why a partition of a range was not made."""
-    kind = type(error).__name__
-    words = " ".join(str(error).split())
-    return Failure(words if kind in _OWN else f"{kind}: {words}", kind == DamagedFileError.__name__)
+    return _told(type(error).__name__, f"{type(error).__name__}: {error}", run_id)
 
 
-def _failure(error: object) -> Failure:
+def _failure(error: object, run_id: str) -> Failure:
     """Of an error that Dagster recorded."""
-    kind, words = getattr(error, "cls_name", "Error"), " ".join(str(getattr(error, "message", error)).split())
-    told = words.removeprefix("sae.errors.").removeprefix(f"{kind}: ") if kind in _OWN else words
-    return Failure(told, kind == DamagedFileError.__name__)
+    return _told(getattr(error, "cls_name", "Error"), str(getattr(error, "message", error)), run_id)
+
+
+def _told(kind: str, message: str, run_id: str) -> Failure:
+    words = " ".join(message.split())
+    if kind in _OWN:
+        words = words.removeprefix("sae.errors.").removeprefix(f"{kind}: ")
+    else:
+        words = f"{words} (a fault of the program: `atlas dev` shows the traceback of run {run_id[:8]})"
+    return Failure(words, kind == DamagedFileError.__name__)

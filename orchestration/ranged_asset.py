@@ -40,7 +40,7 @@ def made_in_ranges(
     """
 
     def declare(body: Body) -> dg.AssetsDefinition:
-        def make(context: dg.AssetExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        def make(context: dg.AssetExecutionContext) -> Iterator[Any]:
             yield from _make_all(context, getattr(context.resources, io), body, together)
 
         return dg.asset(
@@ -65,7 +65,7 @@ def made_in_ranges(
 
 def _make_all(
     context: dg.AssetExecutionContext, manager: ArtifactIOManager, body: Body, together: Callable[[str], str]
-) -> Iterator[dg.AssetCheckResult]:
+) -> Iterator[dg.AssetMaterialization | dg.AssetCheckResult]:
     atlas: Atlas = context.resources.atlas
     partitions = {str(key): key for key in context.partition_keys}
     groups: dict[str, list[Stage]] = {}
@@ -79,18 +79,17 @@ def _make_all(
             for result in body(context, atlas, [replace(stage, started_at=utc_now()) for stage in stages]):
                 ref = manager.keep(result.value)
                 partition = str(ref.partition)
-                context.log_event(
-                    dg.AssetMaterialization(
-                        ref.asset,
-                        partition=partitions[partition],
-                        metadata=result.metadata,
-                        tags=_version_tags(ref.data_version, ref.code_version),
-                    )
+                # Yielded, and not logged: what a body logs is recorded at its end, and lost where that is a failure.
+                yield dg.AssetMaterialization(
+                    ref.asset,
+                    partition=partitions[partition],
+                    metadata=result.metadata,
+                    tags=_version_tags(ref.data_version, ref.code_version),
                 )
                 waiting.remove(partition)
                 results += [(partition, outcome) for outcome in result.check_results or ()]
         except Exception as error:
-            failure = failure_of(error)
+            failure = failure_of(error, context.run_id)
             context.log.exception(f"{', '.join(sorted(waiting))}: {failure.words}")
             failed |= dict.fromkeys(waiting, failure)
     if failed:
