@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -96,6 +97,10 @@ class FiveWords:
     vocabulary_size = 5
     context_size = 8
     pad_id = 0
+    special_tokens: ClassVar[dict[str, int]] = {"0": 0}
+
+    def picture_inputs(self, encoded: Sequence[Encoded], length: int) -> dict[str, Tensor]:
+        return {}
 
     def encode(self, text: str, image: np.ndarray | None = None, modality: Modality = "text") -> Encoded:
         ids = np.array([0, *(int(word) for word in text.split())], dtype=np.int64)
