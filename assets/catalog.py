@@ -50,6 +50,7 @@ def catalog_assets(keys: Keys) -> list[dg.AssetsDefinition]:
             *PER_DICTIONARY,
             *PER_SITE,
             "attribution_edges",
+            "baseline",
             "reviews_source",
             "checks_config",
         ],

@@ -27,6 +27,11 @@ CHECKS: dict[str, dict[str, str]] = {
         "budget_reaches_all": "Share of the features due for a model's label that the budget reached: all of them.",
     },
     "label_scores": {"judges_reach_all": "Share of the wanted scores by a model that were made: all of them."},
+    "baseline": {
+        "baseline_same": "Trained again, the dictionary has the same weights.",
+        "baseline_fvu": "Its fraction of variance unexplained is what it was.",
+        "baseline_loss_recovered": "Its loss recovered is what it was.",
+    },
     "neighbors": {"neighbors_complete": "Every live feature has a neighbour."},
     "attributions": {"attribution_adds_up": "Attributions and the error term reproduce the first-order change."},
     "catalog_candidate": {"catalog_consistent": "Every reference in the candidate finds its row."},

@@ -13,7 +13,7 @@ import dagster as dg
 
 from sae.config import AtlasConfig
 
-Kind = Literal["model", "site", "recipe", "dictionary", "shard", "shard_site", "none"]
+Kind = Literal["model", "site", "recipe", "dictionary", "baseline", "shard", "shard_site", "none"]
 
 SHARDS = "shards"
 """Name of the dynamic partitions `<corpus>-<00000>`."""
@@ -24,6 +24,7 @@ PARTITIONED_BY: dict[str, Kind] = {
     "model_source": "model",
     "site_config": "site",
     "recipe_config": "recipe",
+    "baseline_clock": "baseline",
     "checks_config": "none",
     "labeler_config": "none",
     "scorers_config": "none",
@@ -37,6 +38,7 @@ PARTITIONED_BY: dict[str, Kind] = {
     "activations": "shard_site",
     "activation_set": "site",
     "dictionary_candidate": "dictionary",
+    "baseline": "baseline",
     "dictionary": "dictionary",
     "features": "dictionary",
     "examples": "dictionary",
@@ -118,6 +120,8 @@ class Keys:
                 return list(self.config.dictionaries)
             case "dictionary":
                 return list(self._pairs)
+            case "baseline":
+                return [baseline.dictionary for baseline in self.config.baselines]
             case "shard":
                 return list(self.shards)
             case "shard_site":
@@ -148,6 +152,8 @@ class Keys:
                 return [key.split("|")[1]]
             case "shard_site", "site":
                 return self._by_site[key]
+            case "dictionary", "baseline":
+                return [key]
             case "model", "site":
                 return [self.config.site(key).model]
             case "model", "dictionary":

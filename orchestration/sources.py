@@ -1,5 +1,6 @@
 """What comes from outside, observed: the version of every source is the hash of what it says now."""
 
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ SOURCES = (
     "model_source",
     "site_config",
     "recipe_config",
+    "baseline_clock",
     "checks_config",
     "labeler_config",
     "scorers_config",
@@ -55,6 +57,9 @@ def source_version(workspace: Workspace, cell: Cell) -> str:
             return _site_version(config, name)
         case Cell("recipe_config", str(name)):
             return content_id(recipe_facts(resolved_recipe(config, name), workspace.path.parent))
+        case Cell("baseline_clock", str(name)):
+            (days,) = (baseline.every_days for baseline in config.baselines if baseline.dictionary == name)
+            return str(int(now_s() // (days * 86_400)))
         case Cell("checks_config", None):
             return content_id(config.checks.model_dump(mode="json"))
         case Cell("labeler_config", None):
@@ -79,6 +84,11 @@ def observed(workspace: Workspace, cells: Iterable[Cell]) -> dict[Cell, str]:
         for cell in wanted
         if cell.asset != "corpus_source" or cell.partition in listed
     }
+
+
+def now_s() -> float:
+    """This moment, seconds since 1970."""
+    return time.time()
 
 
 def resolved_recipe(config: AtlasConfig, name: str) -> RecipeConfig | ImportConfig:

@@ -87,6 +87,15 @@ class ScheduleConfig(Section):
         return name
 
 
+class BaselineConfig(Section):
+    """A dictionary that is trained again from time to time, to catch drift in code or data."""
+
+    dictionary: str
+    """`<site>.<recipe>`; a small one."""
+    every_days: int = Field(default=7, ge=1)
+    """Days between two trainings; the refresh that comes first in each period makes it."""
+
+
 class AtlasConfig(Section):
     """The whole file."""
 
@@ -110,6 +119,7 @@ class AtlasConfig(Section):
     steering: SteeringConfig = SteeringConfig()
     prompts: tuple[PromptConfig, ...] = ()
     schedule: ScheduleConfig = ScheduleConfig()
+    baselines: tuple[BaselineConfig, ...] = ()
 
     @model_validator(mode="after")
     def _references(self) -> "AtlasConfig":
@@ -124,6 +134,10 @@ class AtlasConfig(Section):
         asking = sorted(MODEL_SCORERS & set(self.scorers))
         if asking and None in (self.labeler.model, self.labeler.price, self.labeler.budget_usd):
             raise ValueError(f"scorers: {asking[0]} asks a model: give labeler its `model`, `price` and `budget_usd`")
+        recipes = {pair: self.dictionaries[name] for pair, (_, name) in self.pairs().items()}
+        trained = {pair for pair, recipe in recipes.items() if isinstance(recipe, RecipeConfig)}
+        _known("baselines", "dictionary", {baseline.dictionary for baseline in self.baselines}, trained)
+        _unique("baselines", [baseline.dictionary for baseline in self.baselines])
         _unique("sites", sites)
         _unique("prompts", [prompt.id for prompt in self.prompts])
         return self
