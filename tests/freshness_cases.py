@@ -4,10 +4,14 @@ The platform it is about: a site that reads the demo world (two shards) and a fo
 """
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tiny_pipeline import QUESTION, SITE, Edit
+
+from sae.labels.ledger import Ledger
+from sae.labels.reviews import review_label
 
 EVERYTHING = "everything"
 CATALOG = ("catalog_candidate", "catalog")
@@ -76,6 +80,12 @@ def write_same(folder: Path) -> None:
     copy.replace(folder / "b.txt")
 
 
+def review(folder: Path) -> None:
+    """Accept a label."""
+    with Ledger(folder / "state" / "ledger.sqlite") as ledger:
+        review_label(ledger, min(ledger.label_ids("ok")), "accept", "ada", datetime.now(UTC))
+
+
 AFTER_TRAINING = (*TRAINED, *SITE_TABLES, "attribution_edges", *CATALOG)
 CASES = (
     Case("nothing"),
@@ -100,6 +110,7 @@ CASES = (
     Case("a threshold that all meet", ("dictionary", *CATALOG), edit=lambda c: c["checks"].update(fvu=0.99)),
     Case("one question", ("attributions", "attribution_edges", *CATALOG),
          edit=lambda c: c["prompts"][0].update(target="Boston")),
+    Case("a person's word on a label", CATALOG, touch=review),
     Case("a steering prompt", ("steering", *CATALOG), edit=lambda c: c["steering"].update(prompts=[NEW_TEXT])),
     Case("the code of one asset, whose result is the same", ("neighbors",), code="neighbors"),
     Case("the seed of everything", (EVERYTHING,), edit=lambda c: c.update(seed=1)),

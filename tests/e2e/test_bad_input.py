@@ -91,7 +91,7 @@ def test_a_damaged_shard_is_named_and_made_again_once_deleted(place, command):
     assert short(ran.err)
     shard.unlink()
     assert command("run").code == 0
-    assert command("status").out.strip() == "36 of 36 are fresh."
+    assert command("status").out.startswith("36 of 36 are fresh.\n")
 
 
 def test_a_damaged_ref_is_named(place, command):

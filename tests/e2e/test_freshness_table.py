@@ -3,6 +3,7 @@
 import shutil
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from freshness_cases import CASES, EVERYTHING, TEXTS, Case, add_files
@@ -60,8 +61,9 @@ def test_what_a_change_makes_again(case: Case, first, tmp_path, monkeypatch):
     assert run(config).made == []
 
 
-def of_another_version(asset):
-    def made(keys, name, **options):
-        return declare(keys, name, **options | ({"code_version": "another"} if name == asset else {}))
+def of_another_version(asset: str) -> Any:
+    def made(keys: Any, name: str, **options: Any) -> Any:
+        given: Any = options | ({"code_version": "another"} if name == asset else {})
+        return declare(keys, name, **given)
 
     return made
