@@ -39,8 +39,9 @@ class RecipeConfig(Section):
     """Width of the window around a threshold in which it gets a gradient (`jumprelu`), in normalised units."""
     sparsity_warmup: float = Field(default=0.05, ge=0, le=1)
     """Share of the steps over which the weight `l1` or `l0` rises."""
-    auxk: float = Field(default=1 / 32, ge=0)
-    """Weight of the auxiliary loss that revives dead latents (`topk`, `batchtopk`)."""
+    auxk: float | None = Field(default=None, ge=0)
+    """Weight of the auxiliary loss that revives dead latents (`topk`, `batchtopk`, `matryoshka`). By default 1/32, and
+    0 for `matryoshka`, whose small groups may leave latents unused on purpose."""
     auxk_k: int | None = Field(default=None, ge=1)
     """Dead latents that each token's auxiliary loss uses; half the input's dimensions by default."""
     dead_after: int = Field(default=100_000, ge=1)
@@ -85,6 +86,8 @@ class RecipeConfig(Section):
                 raise ValueError("matryoshka needs `groups` and `k`: a list of the same length, or one number for all")
             if self.prefix_weights and len(self.prefix_weights) != len(self.groups):
                 raise ValueError("`prefix_weights` must have one number for each group")
+            if self.prefix_weights and self.prefix_weights[-1] <= 0:
+                raise ValueError("the last of `prefix_weights` must be above 0: nothing else teaches the last group")
         else:
             if self.groups or self.prefix_weights:
                 raise ValueError("`groups` and `prefix_weights` belong to matryoshka only")

@@ -17,6 +17,9 @@ from sae.errors import AtlasError
 _GAINFUL_PRODUCTS = 10**9
 """Multiplications of a step's encoder from which a shorter number format is worth its conversions."""
 
+_AUXK = 1 / 32
+"""Gao et al. 2024, appendix A.2."""
+
 
 def build_trainable(
     recipe: RecipeConfig, directions: Tensor, centre: Tensor, device: torch.device | str = "cpu"
@@ -34,6 +37,8 @@ def build_trainable(
             raise AtlasError(f"k is {k}, but there are {size} latents to choose from. Lower `k`.")
     dtype = working_dtype(recipe.precision, recipe.batch * d_sae * d, torch.device(device))
     start, warmup = (directions, centre), recipe.sparsity_warmup
+    default_auxk = 0.0 if recipe.architecture == "matryoshka" else _AUXK
+    auxk = (default_auxk if recipe.auxk is None else recipe.auxk, recipe.auxk_k or max(1, d // 2))
     norm = recipe.encoder_norm or start_norm(recipe.architecture, d, d_sae)
     match recipe.architecture:
         case "standard":
@@ -47,11 +52,11 @@ def build_trainable(
         case "topk" | "batchtopk":
             assert isinstance(recipe.k, int)
             kind = TopKSAE if recipe.architecture == "topk" else BatchTopKSAE
-            sae = kind(*start, recipe.k, recipe.auxk, recipe.auxk_k or max(1, d // 2), norm, dtype)
+            sae = kind(*start, recipe.k, *auxk, norm, dtype)
         case "matryoshka":
             assert recipe.k is not None
             weights = recipe.prefix_weights or (1.0,) * len(recipe.groups)
-            sae = MatryoshkaSAE(*start, recipe.groups, recipe.k, weights, recipe.overlap_penalty, norm, dtype)
+            sae = MatryoshkaSAE(*start, recipe.groups, recipe.k, weights, recipe.overlap_penalty, *auxk, norm, dtype)
     return sae.to(device)
 
 

@@ -4,6 +4,7 @@ The gradient of a sparse autoencoder's weights is a sum of (sparse codes)ᵀ × 
 applies it forms it row by row.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,12 +40,23 @@ class AddedRows:
     encoder: Tensor
 
 
+def together(parts: Sequence[AddedRows]) -> AddedRows:
+    """The sum of one or more, with the latents of any of them."""
+    if len(parts) == 1:
+        return parts[0]
+    latents, places = torch.cat([part.latents for part in parts]).unique(return_inverse=True)
+    decoder, encoder = (rows.new_zeros(len(latents), rows.shape[1]) for rows in (parts[0].decoder, parts[0].encoder))
+    decoder.index_add_(0, places, torch.cat([part.decoder for part in parts]))
+    encoder.index_add_(0, places, torch.cat([part.encoder for part in parts]))
+    return AddedRows(latents, decoder, encoder)
+
+
 @dataclass(frozen=True, eq=False)
 class RowGradients:
     """The gradients of decoder and encoder [d_sae, d]: the sum of these parts."""
 
     entries: EntryGradients | None = None
-    added: AddedRows | None = None
+    added: tuple[AddedRows, ...] = ()
     along: Tensor | None = None
     """[d_sae]: multiple of its own row that each decoder row's gradient has in it."""
 
@@ -57,9 +69,9 @@ class RowGradients:
             levels = e.prefixes.levels().to(decoder.device)
             for level, towards in enumerate(e.towards):
                 to_decoder += sums_by_feature(e.codes, towards, e.support) * (levels == level)[:, None]
-        if self.added is not None:
-            to_decoder[self.added.latents] += self.added.decoder
-            to_encoder[self.added.latents] += self.added.encoder
+        for part in self.added:
+            to_decoder[part.latents] += part.decoder
+            to_encoder[part.latents] += part.encoder
         if self.along is not None:
             to_decoder += self.along[:, None] * decoder
         return to_decoder, to_encoder

@@ -170,5 +170,5 @@ def _dense(
         l0=n_active / n,
         towards=towards.sum(dim=0),
         sums=sums,
-        rows=RowGradients(added=AddedRows(every, to_decoder.float(), to_encoder.float())),
+        rows=RowGradients(added=(AddedRows(every, to_decoder.float(), to_encoder.float()),)),
     )

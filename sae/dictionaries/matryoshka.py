@@ -6,6 +6,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
+from sae.dictionaries.auxk import auxiliary
 from sae.dictionaries.choice import batch_topk
 from sae.dictionaries.dictionary import Dictionary
 from sae.dictionaries.gradients import AddedRows, EntryGradients, RowGradients
@@ -21,7 +22,8 @@ class MatryoshkaSAE(Architecture):
     Bussmann et al. 2025, "Learning multi-level features with Matryoshka sparse autoencoders": each prefix of the
     dictionary must reconstruct, so that early groups hold the general features that later ones would absorb. f is a
     BatchTopK (Bussmann et al. 2024): with one `k`, as in the paper, over all groups together; with one for each group,
-    within each. The overlap penalty keeps decoder rows apart.
+    within each. The overlap penalty keeps decoder rows apart. α > 0 adds α times the mean per token of AuxK (`auxk`),
+    where dead latents of any group make what all groups together miss.
 
     Token by token there is no batch to rank: the inference form is a JumpReLU whose threshold is, for each choice, the
     running mean of the least code that it kept.
@@ -38,6 +40,8 @@ class MatryoshkaSAE(Architecture):
         k: int | Sequence[int],
         weights: Sequence[float],
         overlap_penalty: float,
+        auxk: float,
+        auxk_k: int,
         encoder_norm: float,
         dtype: torch.dtype,
     ):
@@ -52,11 +56,13 @@ class MatryoshkaSAE(Architecture):
         self.register_buffer("thresholds", directions.new_zeros(len(self._ranked)))
         self._prefixes = Prefixes(tuple(accumulate(groups)), tuple(weights))
         self._overlap_penalty = overlap_penalty
+        self._auxk = auxk
+        self._auxk_k = auxk_k
         self._dtype = dtype
 
     def step(self, x: Tensor, dead: Tensor, progress: float) -> Step:
-        """Loss and gradients of a batch x [n, d]; neither `dead` nor `progress` has a part in it."""
-        del dead, progress
+        """Loss and gradients of a batch x [n, d]; `progress` has no part in it."""
+        del progress
         n, d_sae = len(x), len(self.decoder)
         centred = x - self.b_dec
         support = batch_topk(centred, self.encoder, self.b_enc, self._ranked, self._k, self._dtype)
@@ -72,19 +78,35 @@ class MatryoshkaSAE(Architecture):
         towards = made.towards.mul_(2 / n)
         slopes = made.slopes.mul_(2 / n) * active
         b_enc = torch.zeros_like(self.b_enc).index_add_(0, support.features, slopes)
-        added = None
+        others = {"b_enc": b_enc, "b_dec": towards[0].sum(dim=0) - b_enc @ self.encoder}
+        added: list[AddedRows] = []
+        if self._auxk and len(latents := dead.nonzero(as_tuple=True)[0]):
+            aux = auxiliary(
+                centred,
+                towards[-1] * (-n / 2 / self._prefixes.weights[-1]),
+                latents,
+                self.encoder,
+                self.b_enc,
+                self.decoder,
+                self._auxk_k,
+                self._auxk / n,
+                self._dtype,
+            )
+            loss = loss + aux.loss
+            others["b_enc"].index_add_(0, latents, aux.b_enc)
+            added.append(aux.rows)
         if self._overlap_penalty:
             apart, penalty = torch.func.grad_and_value(overlap)(self.decoder)
             loss = loss + self._overlap_penalty * penalty
             every = torch.arange(d_sae, device=x.device)
-            added = AddedRows(every, self._overlap_penalty * apart, torch.zeros_like(apart))
+            added.append(AddedRows(every, self._overlap_penalty * apart, torch.zeros_like(apart)))
         return Step(
             loss=loss,
             fvu=made.squared[-1] / total_variance(x),
             fired=any_of(support.features[active], d_sae),
             l0=active.sum() / n,
-            rows=RowGradients(EntryGradients(support, codes, slopes, towards, centred, self._prefixes), added),
-            others={"b_enc": b_enc, "b_dec": towards[0].sum(dim=0) - b_enc @ self.encoder},
+            rows=RowGradients(EntryGradients(support, codes, slopes, towards, centred, self._prefixes), tuple(added)),
+            others=others,
         )
 
     def dictionary(self) -> Dictionary:

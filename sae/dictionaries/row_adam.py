@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sae.dictionaries import row_adam_kernels, sparse_kernels
 from sae.dictionaries.compiled import over_parts
-from sae.dictionaries.gradients import RowGradients
+from sae.dictionaries.gradients import RowGradients, together
 from sae.dictionaries.step import Architecture, Step
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
@@ -124,14 +124,10 @@ class _Looped:
         slots, nothing = np.full(d_sae, -1, np.int64), np.zeros((1, d), np.float32)
         along = np.zeros(d_sae, np.float32) if rows.along is None else rows.along.numpy()
         self._added = (slots, nothing, nothing, along)
-        if rows.added is not None:
-            slots[rows.added.latents.numpy()] = np.arange(len(rows.added.latents))
-            self._added = (
-                slots,
-                rows.added.decoder.contiguous().numpy(),
-                rows.added.encoder.contiguous().numpy(),
-                along,
-            )
+        if rows.added:
+            added = together(rows.added)
+            slots[added.latents.numpy()] = np.arange(len(added.latents))
+            self._added = (slots, added.decoder.contiguous().numpy(), added.encoder.contiguous().numpy(), along)
 
     def reaches(self, norm: float, others: list[Tensor]) -> bool:
         """Whether all gradients together may have this norm: a row's is at most the sum of its entries' norms."""

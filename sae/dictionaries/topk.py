@@ -6,7 +6,7 @@ from torch import Tensor
 from sae.dictionaries.auxk import auxiliary
 from sae.dictionaries.choice import batch_topk, topk
 from sae.dictionaries.dictionary import Dictionary
-from sae.dictionaries.gradients import EntryGradients, RowGradients
+from sae.dictionaries.gradients import AddedRows, EntryGradients, RowGradients
 from sae.dictionaries.losses import total_variance
 from sae.dictionaries.sparse import Prefixes, encode_at, reconstruct
 from sae.dictionaries.step import Architecture, Step, any_of
@@ -69,7 +69,7 @@ class TopKSAE(Architecture):
         slopes = made.slopes * (2 / variance) * active
         b_enc = torch.zeros_like(self.b_enc).index_add_(0, support.features, slopes)
         b_dec = towards[0].sum(dim=0) - b_enc @ self.encoder
-        added = None
+        added: tuple[AddedRows, ...] = ()
         if self._auxk and len(latents := dead.nonzero(as_tuple=True)[0]):
             aux = auxiliary(
                 centred,
@@ -84,7 +84,7 @@ class TopKSAE(Architecture):
             )
             loss = loss + aux.loss
             b_enc.index_add_(0, latents, aux.b_enc)
-            added = aux.rows
+            added = (aux.rows,)
         return Step(
             loss=loss,
             fvu=fvu,

@@ -73,28 +73,21 @@ def test_topk(kind: type[TopKSAE], n: int, d: int, d_sae: int, seed: int, n_dead
         flat = z if kind is TopKSAE else z.flatten()
         mask = torch.zeros_like(flat).scatter(-1, flat.topk(count, dim=-1).indices, 1.0).view_as(z)
         reconstruction = (z * mask).relu() @ p["decoder"] + p["b_dec"]
-        total = normalised_error(x, reconstruction)
-        if not n_dead:
-            return total
-        error = (x - reconstruction).detach()
-        z_dead = (x - p["b_dec"].detach()) @ p["encoder"][dead].T + p["b_enc"][dead]
-        k = min(2, n_dead)
-        kept = torch.zeros_like(z_dead).scatter(1, z_dead.topk(k, dim=1).indices, 1.0)
-        missed = (error - (z_dead * kept).relu() @ p["decoder"][dead]).square().sum()
-        return total + 0.5 * k / 2 * missed / total_variance(x)
+        missed = missed_by(p, x, x - reconstruction, dead)
+        return normalised_error(x, reconstruction) + 0.5 * missed / total_variance(x)
 
     assert_gradients(sae, made, loss)
 
 
 @pytest.mark.parametrize("per_group", [True, False])
 @settings(deadline=None)  # the first call compiles
-@given(**SHAPES)
-def test_matryoshka(per_group: bool, n: int, d: int, d_sae: int, seed: int) -> None:
+@given(**SHAPES, n_dead=st.integers(0, 4))
+def test_matryoshka(per_group: bool, n: int, d: int, d_sae: int, seed: int, n_dead: int) -> None:
     groups, k = (2, d_sae - 2), ((1, 2) if per_group else 2)
-    sae = shaken(MatryoshkaSAE(*start(d, d_sae, seed), groups, k, (1.0, 0.3), 2.0, 1.0, FLOAT32), seed)
-    x = 3 * random(n, d, seed=seed + 99)
+    sae = shaken(MatryoshkaSAE(*start(d, d_sae, seed), groups, k, (1.0, 0.3), 2.0, 0.5, 2, 1.0, FLOAT32), seed)
+    x, dead = 3 * random(n, d, seed=seed + 99), torch.arange(d_sae) < n_dead
 
-    made = sae.step(x, torch.zeros(d_sae, dtype=torch.bool), 0.5)
+    made = sae.step(x, dead, 0.5)
 
     def loss(p: dict[str, Tensor]) -> Tensor:
         z = pre_activations(p, x)
@@ -108,9 +101,20 @@ def test_matryoshka(per_group: bool, n: int, d: int, d_sae: int, seed: int) -> N
         total = 2 * overlap(p["decoder"])
         for stop, weight in ((2, 1.0), (d_sae, 0.3)):
             total = total + weight * squared_error(x, codes[:, :stop] @ p["decoder"][:stop] + p["b_dec"])
-        return total
+        return total + 0.5 * missed_by(p, x, x - codes @ p["decoder"] - p["b_dec"], dead) / n
 
     assert_gradients(sae, made, loss)
+
+
+def missed_by(p: dict[str, Tensor], x: Tensor, error: Tensor, dead: Tensor) -> Tensor:
+    """AuxK with k = 2, as in Gao et al. 2024, appendix A.2."""
+    n_dead = int(dead.sum())
+    if not n_dead:
+        return torch.zeros(())
+    z = (x - p["b_dec"].detach()) @ p["encoder"][dead].T + p["b_enc"][dead]
+    k = min(2, n_dead)
+    kept = torch.zeros_like(z).scatter(1, z.topk(k, dim=1).indices, 1.0)
+    return k / 2 * (error.detach() - (z * kept).relu() @ p["decoder"][dead]).square().sum()
 
 
 @pytest.mark.parametrize("share", [1.0, -1.0])
@@ -243,7 +247,7 @@ def test_auxk_reaches_only_dead_latents() -> None:
 def test_the_matryoshka_loss_is_the_weighted_sum_over_prefixes_and_the_overlap() -> None:
     x = torch.tensor([[2.0, 1.0]])
     directions = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
-    sae = MatryoshkaSAE(directions, torch.zeros(2), (1, 1), (1, 1), (1.0, 0.5), 3.0, 1.0, FLOAT32)
+    sae = MatryoshkaSAE(directions, torch.zeros(2), (1, 1), (1, 1), (1.0, 0.5), 3.0, 0.0, 1, 1.0, FLOAT32)
 
     made = sae.step(x, torch.zeros(2, dtype=torch.bool), 0.0)
 

@@ -26,7 +26,7 @@ def build(name: str, seed: int) -> Architecture:
         case "topk":
             return TopKSAE(*start, 3, 0.5, 2, 1.0, FLOAT32)
         case "matryoshka":
-            return MatryoshkaSAE(*start, (4, 7), (2, 2), (1.0, 0.5), 3.0, 1.0, FLOAT32)
+            return MatryoshkaSAE(*start, (4, 7), (2, 2), (1.0, 0.5), 3.0, 0.5, 2, 1.0, FLOAT32)
         case _:
             return StandardSAE(*start, 0.5, 1.0, FLOAT32)
 
