@@ -1,57 +1,46 @@
 """SAELens: `SAETrainer.step`, which is its whole step, on each of its training dictionaries."""
 
 import sys
+from importlib import import_module
 from itertools import accumulate
 from typing import Any
 
 sys.path.append(sys.path.pop(0))  # This script bears the library's name: the library has to be found first.
 
 from protocol import Task, Trainer, read_task, run
-from sae_lens import (  # pyright: ignore[reportAttributeAccessIssue]
-    SAE,
-    BatchTopKTrainingSAE,
-    BatchTopKTrainingSAEConfig,
-    GatedTrainingSAE,
-    GatedTrainingSAEConfig,
-    JumpReLUTrainingSAE,
-    JumpReLUTrainingSAEConfig,
-    MatryoshkaBatchTopKTrainingSAE,
-    MatryoshkaBatchTopKTrainingSAEConfig,
-    StandardTrainingSAE,
-    StandardTrainingSAEConfig,
-    TopKTrainingSAE,
-    TopKTrainingSAEConfig,
-)
-from sae_lens.config import SAETrainerConfig  # pyright: ignore[reportMissingImports]
-from sae_lens.training.sae_trainer import SAETrainer  # pyright: ignore[reportMissingImports]
 from torch import Tensor
 
-_CLASSES = {
-    "topk": (TopKTrainingSAE, TopKTrainingSAEConfig),
-    "auxk": (TopKTrainingSAE, TopKTrainingSAEConfig),
-    "batchtopk": (BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig),
-    "matryoshka": (MatryoshkaBatchTopKTrainingSAE, MatryoshkaBatchTopKTrainingSAEConfig),
-    "jumprelu": (JumpReLUTrainingSAE, JumpReLUTrainingSAEConfig),
-    "gated": (GatedTrainingSAE, GatedTrainingSAEConfig),
-    "standard": (StandardTrainingSAE, StandardTrainingSAEConfig),
+_library: Any = import_module("sae_lens")
+_config: Any = import_module("sae_lens.config")
+_training: Any = import_module("sae_lens.training.sae_trainer")
+_CLASSES: dict[str, tuple[Any, Any]] = {
+    "topk": (_library.TopKTrainingSAE, _library.TopKTrainingSAEConfig),
+    "auxk": (_library.TopKTrainingSAE, _library.TopKTrainingSAEConfig),
+    "batchtopk": (_library.BatchTopKTrainingSAE, _library.BatchTopKTrainingSAEConfig),
+    "matryoshka": (_library.MatryoshkaBatchTopKTrainingSAE, _library.MatryoshkaBatchTopKTrainingSAEConfig),
+    "jumprelu": (_library.JumpReLUTrainingSAE, _library.JumpReLUTrainingSAEConfig),
+    "gated": (_library.GatedTrainingSAE, _library.GatedTrainingSAEConfig),
+    "standard": (_library.StandardTrainingSAE, _library.StandardTrainingSAEConfig),
 }
+_WARMUP_STEPS = 1000
+"""As the other peers ship it, at most a fiftieth of the run; here it is off as shipped."""
 
 
 def make(task: Task, mean: Tensor, d: int) -> Trainer:
-    """Coefficients, AuxK and dead window as shipped; the learning rate falls over the last fifth, as in its tutorials."""
+    """Coefficients, AuxK and dead window as shipped; warm-up and decay over the last fifth, off as shipped, are on."""
     sae_class, config_class = _CLASSES[task.variant]
     sae = sae_class(config_class(d_in=d, d_sae=task.d_sae, **_options(task)))
-    config = SAETrainerConfig(
+    config = _config.SAETrainerConfig(
         total_training_samples=task.steps * task.batch,
         train_batch_size_samples=task.batch,
         lr=task.learning_rate,
         lr_end=task.learning_rate / 10,
-        lr_warm_up_steps=task.steps // 50,
+        lr_warm_up_steps=min(_WARMUP_STEPS, task.steps // 50),
         lr_decay_steps=task.steps // 5,
         device="cpu",
         autocast=task.autocast,
     )
-    trainer = SAETrainer(config, sae, iter(()))
+    trainer = _training.SAETrainer(config, sae, iter(()))
     dead = round(task.dead * task.d_sae)
     if dead:
         sae.b_enc.data[:dead] = -1000.0
@@ -80,7 +69,7 @@ def _inference(sae: Any) -> Any:
     """The dictionary that `save_inference_model` would write: decoder norms folded in, batch top-k as a threshold."""
     state = {name: tensor.clone() for name, tensor in sae.state_dict().items()}
     sae.process_state_dict_for_saving_inference(state)
-    inference = SAE.from_dict(sae.cfg.get_inference_sae_cfg_dict())
+    inference = _library.SAE.from_dict(sae.cfg.get_inference_sae_cfg_dict())
     inference.load_state_dict(state)
     return inference
 

@@ -1,11 +1,14 @@
 """eai-sparsify: `SparseCoder` and what its `Trainer.fit` does with one batch of activations.
 
 Its `Trainer` reads activations through a hook on a language model, so that its step is put together here from the
-library's parts in the order of `fit`: bias from the first batch, unit decoder, loss, projection, Adam, schedule, counters.
+library's parts in the order of `fit`: bias from the first batch, unit decoder, loss, projection of the decoder's
+gradient, optimiser, schedule, counters.
 """
 
 import contextlib
 import sys
+from importlib import import_module
+from typing import Any
 
 sys.path.append(sys.path.pop(0))  # This script bears the library's name: the library has to be found first.
 
@@ -15,7 +18,7 @@ from torch import Tensor
 from transformers import get_linear_schedule_with_warmup
 
 with contextlib.redirect_stdout(sys.stderr):  # It prints which decoder it uses; stdout is for the result.
-    from sparsify import SparseCoder, SparseCoderConfig  # pyright: ignore[reportAttributeAccessIssue]
+    _library: Any = import_module("sparsify")
 
 _VARIANTS = ("topk", "auxk")
 _AUXK = {"topk": 0.0, "auxk": 1 / 32}
@@ -29,8 +32,8 @@ _WARMUP_STEPS = 1000
 def make(task: Task, mean: Tensor, d: int) -> Trainer:
     """Adam rather than signum, which learns less in runs of this length; everything else as shipped."""
     torch.set_float32_matmul_precision("high")
-    config = SparseCoderConfig(num_latents=task.d_sae, k=task.k)
-    coder = SparseCoder(d, config, "cpu", dtype=torch.float32)
+    config = _library.SparseCoderConfig(num_latents=task.d_sae, k=task.k)
+    coder = _library.SparseCoder(d, config, "cpu", dtype=torch.float32)
     optimiser = torch.optim.Adam(coder.parameters(), lr=task.learning_rate)
     warmup = min(_WARMUP_STEPS, task.steps // 50)
     schedule = get_linear_schedule_with_warmup(optimiser, warmup, task.steps)
