@@ -53,9 +53,8 @@ def print_card(card: dict[str, Any]) -> str:
     ]
     if label:
         lines.append(f"  {label['explanation']}")
-        lines.append(
-            f"  by {label['labeler']} ({label['model']}), confidence {_number(label['confidence'])}, {label['label_id']}"
-        )
+        writer = f"{label['labeler']} ({label['model']})"
+        lines.append(f"  by {writer}, confidence {_number(label['confidence'])}, {label['label_id']}")
     lines += [f"  score {row['scorer']}: {_number(row['score'])} over {row['n']}" for row in card["scores"]]
     lines += [
         f"  concept {row['name']} ({row['kind']}) in {row['slice']}: F1 {_number(row['f1'])} over {row['n']}"

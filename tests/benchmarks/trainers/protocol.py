@@ -16,7 +16,6 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-
 _HELD_OUT_STEP = 5
 """Every so many of the held-out rows are measured: about 8,000, dozens of times in a training."""
 
