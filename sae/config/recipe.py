@@ -35,8 +35,12 @@ class RecipeConfig(Section):
     """Weight of the codes' sum (`standard`, `l1`, `gated`), beside a squared error summed over dimensions."""
     l0: float = Field(default=1.0, ge=0)
     """Weight of the number of active latents (`jumprelu`), beside a squared error summed over dimensions."""
-    bandwidth: float = Field(default=0.05, gt=0)
-    """Width of the window around a threshold in which it gets a gradient (`jumprelu`), in normalised units."""
+    target_l0: float | None = Field(default=None, gt=0)
+    """Active latents a token to aim at (`jumprelu`), in place of the weight `l0`: thresholds start there and the loss
+    (L0/target - 1)^2, beside the error as a share of the variance, keeps them there."""
+    bandwidth: float = Field(default=1.0, gt=0)
+    """Width of the window around a threshold in which it gets a gradient (`jumprelu`), in normalised units: random
+    directions of an input with mean norm sqrt(d) have a standard deviation of about 1."""
     sparsity_warmup: float = Field(default=0.05, ge=0, le=1)
     """Share of the steps over which the weight `l1` or `l0` rises."""
     auxk: float | None = Field(default=None, ge=0)
@@ -62,8 +66,8 @@ class RecipeConfig(Section):
     """Where the decoder's bias starts: the mean of the activations, or the geometric median of the first batch."""
     encoder_norm: float | None = Field(default=None, gt=0)
     """Norm at which encoder rows start, along the decoder's (all but `standard`, which starts both at 0.1). By default
-    1/sqrt(3), as of torch's linear layers, for `topk` and `batchtopk`, 1 for `matryoshka`; for the others such that
-    half of the latents together make about the input."""
+    1/sqrt(3), as of torch's linear layers, for `topk` and `batchtopk`, 1 for `matryoshka` and `jumprelu`; for the
+    others such that half of the latents together make about the input."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of the product that finds the active latents; their values and gradients are float32. `auto` is
     bfloat16 where the processor multiplies it natively and the product is large enough to gain by it."""
@@ -93,6 +97,8 @@ class RecipeConfig(Section):
                 raise ValueError("`groups` and `prefix_weights` belong to matryoshka only")
             if (self.expansion is None) == (self.latents is None):
                 raise ValueError("give either `expansion` or `latents`")
+            if self.target_l0 is not None and (self.architecture != "jumprelu" or "l0" in self.model_fields_set):
+                raise ValueError("`target_l0` belongs to jumprelu, in place of `l0`: leave one of the two out")
             if self.architecture in ("topk", "batchtopk") and not isinstance(self.k, int):
                 raise ValueError(f"{self.architecture} needs a whole number `k`")
         return self

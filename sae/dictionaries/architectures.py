@@ -48,7 +48,7 @@ def build_trainable(
         case "gated":
             sae = GatedSAE(*start, recipe.l1, warmup, norm, dtype)
         case "jumprelu":
-            sae = JumpReLUSAE(*start, recipe.l0, recipe.bandwidth, warmup, norm, dtype)
+            sae = JumpReLUSAE(*start, recipe.l0, recipe.target_l0, recipe.bandwidth, warmup, norm, dtype)
         case "topk" | "batchtopk":
             assert isinstance(recipe.k, int)
             kind = TopKSAE if recipe.architecture == "topk" else BatchTopKSAE
@@ -68,7 +68,7 @@ def start_norm(architecture: str, d: int, d_sae: int) -> float:
     """
     if architecture in ("topk", "batchtopk"):
         return 1 / math.sqrt(3)
-    return 1.0 if architecture == "matryoshka" else min(1.0, 2 * d / d_sae)
+    return 1.0 if architecture in ("matryoshka", "jumprelu") else min(1.0, 2 * d / d_sae)
 
 
 def working_dtype(precision: str, products: int, device: torch.device) -> torch.dtype:

@@ -74,7 +74,8 @@ class RowAdam(nn.Module):
         constants = _Constants.at(step, rate, clip)
         rows.update({name: self._moments(name) for name in _ROWS}, constants)
         for name, gradient in made.others.items():
-            _adam(getattr(sae, name), *self._moments(name), gradient, constants)
+            own = constants._replace(rate=constants.rate * sae.rates.get(name, 1.0))
+            _adam(getattr(sae, name), *self._moments(name), gradient, own)
         return norm
 
     def _moments(self, name: str) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ against automatic differentiation of the dense formulas.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -40,6 +41,8 @@ class Architecture(nn.Module, ABC):
 
     unit_rows: ClassVar[bool]
     """Whether decoder rows keep norm 1."""
+    rates: ClassVar[Mapping[str, float]] = {}
+    """Parameters besides the rows that learn at another multiple of the learning rate than 1."""
     decoder: Tensor
     encoder: Tensor
     b_enc: Tensor
@@ -48,6 +51,9 @@ class Architecture(nn.Module, ABC):
     def _trained(self, **tensors: Tensor) -> None:
         for name, tensor in tensors.items():
             self.register_parameter(name, nn.Parameter(tensor.detach().clone().contiguous(), requires_grad=False))
+
+    def begin(self, x: Tensor) -> None:
+        """Start what an architecture starts from data, the first batch x [n, d]: here nothing."""
 
     @abstractmethod
     def step(self, x: Tensor, dead: Tensor, progress: float) -> Step:

@@ -101,8 +101,9 @@ class Training:
     """One recipe in progress: ceil(`recipe.tokens` / `recipe.batch`) steps on raw activations [≤ batch, d_in].
 
     `scale` normalises the input and is folded into the result; `mean` [d_in] is the raw mean. The decoder's bias starts
-    at it, or at the geometric median of `first_batch` where the recipe wants that; None will do for a training that
-    then takes up a saved state. Adam as in `RowAdam`, with linear warm-up, constant rate, linear decay to 0.
+    at it, or at the geometric median of `first_batch` where the recipe wants that; JumpReLU's thresholds start from
+    that batch too. None will do for a training that then takes up a saved state.
+    Adam as in `RowAdam`, with linear warm-up, constant rate, linear decay to 0.
     The same seed and batches give the same weights on one machine with one number of threads, and so does a training
     that goes on from `state_dict`.
 
@@ -137,6 +138,8 @@ class Training:
         self._scale = scale
         self._device = torch.device(device)
         self._sae = build_trainable(recipe, unit_rows(recipe.d_sae(d_in), d_in, seed), centre, device)
+        if first_batch is not None:
+            self._sae.begin(scale * first_batch.to(self._device).float())
         self._optimiser = RowAdam(self._sae, recipe.clip_norm)
         self._silent_tokens = torch.zeros(len(self._sae.decoder), dtype=torch.int64, device=device)
         self._unchecked: list[Tensor] = []

@@ -203,11 +203,12 @@ class _Step(torch.autograd.Function):
         return None, (-(1 / ctx.bandwidth) * window * gradients[0]).sum(dim=0), None
 
 
+@pytest.mark.parametrize("target", [None, 3.0])
 @pytest.mark.parametrize("share", [1.0, -1.0])
 @settings(deadline=None)  # the first call compiles
 @given(**SHAPES)
-def test_jumprelu(share: float, n: int, d: int, d_sae: int, seed: int) -> None:
-    sae = shaken(JumpReLUSAE(*start(d, d_sae, seed), 0.7, 0.5, 1.0, 1.0, FLOAT32), seed)
+def test_jumprelu(share: float, target: float | None, n: int, d: int, d_sae: int, seed: int) -> None:
+    sae = shaken(JumpReLUSAE(*start(d, d_sae, seed), 0.7, target, 0.5, 1.0, 1.0, FLOAT32), seed)
     x = 3 * random(n, d, seed=seed + 99)
 
     made = step_with(share, sae, x)
@@ -215,10 +216,13 @@ def test_jumprelu(share: float, n: int, d: int, d_sae: int, seed: int) -> None:
     def loss(p: dict[str, Tensor]) -> Tensor:
         z, threshold = pre_activations(p, x), p["log_threshold"].exp()
         codes = _JumpReLU.apply(z, threshold, 0.5)
-        l0 = _Step.apply(z, threshold, 0.5)
+        active = _Step.apply(z, threshold, 0.5)
         assert isinstance(codes, Tensor)
-        assert isinstance(l0, Tensor)
-        return squared_error(x, codes @ p["decoder"] + p["b_dec"]) + 0.35 * l0.sum(dim=1).mean()
+        assert isinstance(active, Tensor)
+        reconstruction, l0 = codes @ p["decoder"] + p["b_dec"], active.sum(dim=1).mean()
+        if target is None:
+            return squared_error(x, reconstruction) + 0.35 * l0
+        return normalised_error(x, reconstruction) + (l0 / target - 1).square()
 
     assert_gradients(sae, made, loss)
 

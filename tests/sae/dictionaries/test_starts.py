@@ -16,10 +16,26 @@ def test_no_architecture_starts_near_what_counts_as_exploded(architecture: str) 
     sae = build_trainable(recipe, unit_rows(D_SAE, D, 0), torch.zeros(D))
     x = torch.randn(256, D, generator=torch.Generator().manual_seed(1))
 
+    sae.begin(x)
     made = sae.step(x, torch.zeros(D_SAE, dtype=torch.bool), 0.5)
 
     # Half of 512 unit rows in 16 dimensions make 16 times the input, an FVU of 225.
     assert made.fvu < 10
+
+
+@pytest.mark.parametrize(("target", "expected"), [(None, D / 8), (8.0, 8.0)])
+def test_jumprelu_thresholds_start_where_the_wanted_number_of_latents_is_active(
+    target: float | None, expected: float
+) -> None:
+    recipe = RecipeConfig(architecture="jumprelu", latents=D_SAE, target_l0=target)
+    sae = build_trainable(recipe, unit_rows(D_SAE, D, 0), torch.zeros(D))
+    x = torch.randn(512, D, generator=torch.Generator().manual_seed(1))
+
+    sae.begin(x)
+    made = sae.step(x, torch.zeros(D_SAE, dtype=torch.bool), 0.5)
+
+    assert float(made.l0) == pytest.approx(expected)
+    assert made.fired.all()
 
 
 def test_a_matryoshka_dictionary_may_choose_over_all_its_groups() -> None:
