@@ -49,7 +49,7 @@ def launch(trainer: str, task: Task) -> Measured | None:
         spec = Path(folder) / "task.json"
         spec.write_text(json.dumps(asdict(task)), encoding="utf-8")
         done = subprocess.run(
-            [str(python), str(HERE / f"{trainer}.py"), str(spec)],
+            [str(python), str(HERE / f"{trainer}_trainer.py"), str(spec)],
             capture_output=True,
             text=True,
             check=False,

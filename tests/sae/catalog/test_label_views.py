@@ -1,5 +1,6 @@
 """The views over labels, against frames whose answer is known."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def published(tmp_path: Path):
     """Publishes the small catalog with some reviews and more scores; opens it."""
     store = Store(str(tmp_path))
 
-    def build(reviews: list[tuple[str, str]], scores: list[tuple[str, str, float]] = ()):
+    def build(reviews: Sequence[tuple[str, str]], scores: Sequence[tuple[str, str, float]] = ()):
         frames = small_frames(store)
         said = [
             (f"r{hour}", label, "ada", verdict, None, None, T0 + timedelta(hours=hour))

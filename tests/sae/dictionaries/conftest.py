@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -97,7 +96,10 @@ class FiveWords:
     vocabulary_size = 5
     context_size = 8
     pad_id = 0
-    special_tokens: ClassVar[dict[str, int]] = {"0": 0}
+
+    @property
+    def special_tokens(self) -> dict[str, int]:
+        return {"0": 0}
 
     def picture_inputs(self, encoded: Sequence[Encoded], length: int) -> dict[str, Tensor]:
         return {}

@@ -1,11 +1,8 @@
 """SAELens: `SAETrainer.step`, which is its whole step, on each of its training dictionaries."""
 
-import sys
 from importlib import import_module
 from itertools import accumulate
 from typing import Any
-
-sys.path.append(sys.path.pop(0))  # This script bears the library's name: the library has to be found first.
 
 from protocol import Task, Trainer, read_task, run
 from torch import Tensor

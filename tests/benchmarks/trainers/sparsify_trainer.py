@@ -10,8 +10,6 @@ import sys
 from importlib import import_module
 from typing import Any
 
-sys.path.append(sys.path.pop(0))  # This script bears the library's name: the library has to be found first.
-
 import torch
 from protocol import Task, Trainer, read_task, run
 from torch import Tensor
