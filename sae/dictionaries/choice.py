@@ -76,14 +76,13 @@ def above(x: Tensor, encoder: Tensor, bias: Tensor, dtype: torch.dtype) -> Suppo
     return Support.from_entries(rows, columns, n, d_sae)
 
 
-def keep_largest(scores: Tensor, k: int) -> Tensor:
-    """The scores, float32 [n, m], with all but the k largest positive ones of each row set to 0."""
+def keep_largest_(scores: Tensor, k: int) -> Tensor:
+    """Set all but the k largest positive scores of each row to 0, in the contiguous float32 [n, m] itself."""
     if scores.device.type != "cpu":
-        return choice_torch.keep_largest(scores, k)
-    kept = scores.contiguous().clone()
-    bits = kept.view(torch.int32).numpy()
-    over_parts(len(kept), choice_kernels.keep_largest, bits, k, _top(bits))
-    return kept
+        return choice_torch.keep_largest_(scores, k)
+    bits = scores.view(torch.int32).numpy()
+    over_parts(len(scores), choice_kernels.keep_largest, bits, k, _top(bits))
+    return scores
 
 
 class _Pool:

@@ -28,10 +28,10 @@ def above(x: Tensor, encoder: Tensor, bias: Tensor, dtype: torch.dtype) -> Suppo
     return Support.from_mask(_scores(x, encoder, bias, dtype) > 0)
 
 
-def keep_largest(scores: Tensor, k: int) -> Tensor:
-    """As `choice.keep_largest`."""
+def keep_largest_(scores: Tensor, k: int) -> Tensor:
+    """As `choice.keep_largest_`."""
     values, chosen = scores.topk(k, dim=1, sorted=False)
-    return torch.zeros_like(scores).scatter(1, chosen, values.relu())
+    return scores.zero_().scatter_(1, chosen, values.relu())
 
 
 def _scores(x: Tensor, encoder: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:

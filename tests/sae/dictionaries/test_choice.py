@@ -102,7 +102,7 @@ def test_choices_span_blocks_of_rows() -> None:
 def test_keep_largest_zeroes_the_rest(way: ModuleType, n: int, d_sae: int, k: int, seed: int) -> None:
     scores, k = random_scores(n, d_sae, seed, torch.float32), min(k, d_sae)
 
-    kept = way.keep_largest(scores, k).relu()
+    kept = way.keep_largest_(scores.clone(), k).relu()
 
     assert torch.equal(kept.topk(k, dim=1).values, scores.topk(k, dim=1).values.relu())
     assert ((kept > 0).sum(dim=1) <= k).all()
