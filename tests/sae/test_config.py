@@ -56,6 +56,7 @@ IMPORTED = "architecture: imported, format: gemma_scope, source: layer_12/params
         (("plain:", "a/b:"), ["dictionaries.a/b"]),
         (("k: 8", ""), ["topk needs a whole number `k`"]),
         (("k: 8", "k: 8, groups: [1]"), ["belong to matryoshka only"]),
+        (("k: 8", "k: 8, target_l0: 8"), ["`target_l0` belongs to jumprelu"]),
         (("{source: world}}\ncorpora", "{source: world}}\nseed: x\ncorpora"), ["`seed`", "'x'"]),
     ],
 )
