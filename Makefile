@@ -8,7 +8,7 @@ SMOLLM2 := $(VENV)/.smollm2
 export HF_HUB_OFFLINE ?= 1
 export DAGSTER_DISABLE_TELEMETRY := 1
 
-.PHONY: demo demo-smollm2 truth test check ui dev install clean
+.PHONY: demo demo-smollm2 truth test test-slow check ui dev install clean
 
 demo: $(INSTALLED)  ## Run the whole pipeline on the demo world and publish its catalog
 	$(BIN)/atlas run
@@ -24,8 +24,11 @@ SEEDS ?= 11 12 13
 truth: $(INSTALLED)  ## The demo world for several seeds (SEEDS="11 12 13"), held against its gates
 	$(BIN)/python -m orchestration.truth $(SEEDS)
 
-test: $(INSTALLED)  ## Every test; says what it leaves out
-	$(BIN)/python -m pytest
+test: $(INSTALLED)  ## Every test but those that take minutes each; says what it leaves out
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(INSTALLED)  ## Those that take minutes each: a daemon that is killed, a served model, the freshness table
+	$(BIN)/python -m pytest -m slow
 
 check: $(INSTALLED)  ## Lint, format and types
 	$(BIN)/ruff check .

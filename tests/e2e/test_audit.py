@@ -1,7 +1,6 @@
 """`atlas audit`: the chain is whole, all of it holds, and whatever is changed in it is found and named."""
 
 import json
-import os
 import sqlite3
 from pathlib import Path
 
@@ -78,11 +77,13 @@ FILES = {
 @pytest.mark.parametrize("pattern", FILES)
 def test_a_changed_byte_of_any_file_is_found(pattern, label, place, command):
     for file in (place.folder / "store").glob(pattern.format(**label)):
+        # A Parquet file without its last bytes is no table that a catalog could be opened over.
+        place_in_file = file.stat().st_size // 3 if file.suffix == ".parquet" else file.stat().st_size - 1
         with file.open("r+b") as data:
-            data.seek(-1, os.SEEK_END)
-            last = data.read(1)
-            data.seek(-1, os.SEEK_END)
-            data.write(bytes([last[0] ^ 1]))
+            data.seek(place_in_file)
+            byte = data.read(1)
+            data.seek(place_in_file)
+            data.write(bytes([byte[0] ^ 1]))
 
     assert _broken(command, label["label_id"]) >= {FILES[pattern]}
 
@@ -150,6 +151,7 @@ def test_a_rewritten_label_leads_to_its_review_and_its_parent(label, place, comm
 def _broken(command, identifier: str) -> set[str]:
     """Kinds of the links that do not hold, by a command that fails."""
     audited = command("audit", identifier)
+    assert audited.out, audited.err
     chain = json.loads(command("audit", identifier, "--json").out)
     broken = {link["what"] for link in chain if link["outcome"] == "MISMATCH"}
     assert audited.code == (1 if broken else 0)
