@@ -38,7 +38,7 @@ def features_assets(keys: Keys) -> list[dg.AssetsDefinition]:
                 description="Where latents are active: the strongest places, some of every level, some at random.",
                 io_manager_key="tables",
                 is_required=False,
-                code_version="1",
+                code_version="2",
                 kinds={"polars"},
                 owners=OWNERS,
             ),

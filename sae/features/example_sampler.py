@@ -26,14 +26,17 @@ _LEVEL_NUMBERS = 2048
 
 @dataclass(frozen=True)
 class ExampleSizes:
-    """Examples kept for each feature."""
+    """Examples kept for each feature: half are shown to labelers, half held out for scorers.
+
+    Each half has about what Towards Monosemanticity asks for: 10 top, 2 of each of 12 intervals, 10 random, 20 silent.
+    """
 
     top: int = 20
-    bins: int = 10
+    bins: int = 12
     """Bins linearly spaced between 0 and the maximal activation; the last holds the maximum."""
-    per_bin: int = 2
-    random: int = 10
-    out_of_context: int = 10
+    per_bin: int = 4
+    random: int = 20
+    out_of_context: int = 40
     radius: int = 12
     """Tokens shown on either side of the position."""
 

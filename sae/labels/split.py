@@ -2,11 +2,11 @@
 
 import polars as pl
 
-HELD_OUT_ONE_IN = 3
+HELD_OUT_ONE_IN = 2
 
 
 def split_examples(examples: pl.DataFrame) -> pl.DataFrame:
-    """The examples with a column `use`: held_out for one in three by the hash in their id, shown for the others.
+    """The examples with a column `use`: held_out for one in two by the hash in their id, shown for the others.
 
     A feature's strongest example is always shown, so that no live feature is without one. The split depends on nothing
     but the examples: every labeler of a dictionary is shown the same ones, and scores are comparable.

@@ -9,9 +9,9 @@ tokens are what the label names: the label is tested on tokens, not on texts.
 
 Both: score = balanced accuracy, the mean of recall and specificity over the windows answered; 0.5 is what guessing
 reaches. At most 50 windows of each sort (delphi's numbers), all held out, as far as a feature has that many: by
-default it keeps 60 examples, of which one in three is held out, so that n is about 20, and three or four of those are
-silent. delphi draws its active windows evenly from ten quantiles of activation; ours are what the split holds out of
-the top, of ten equal bins and of random draws.
+default it keeps up to 128 examples, of which one in two is held out, so that n is about 60, 20 of them silent. delphi
+draws its active windows evenly from ten quantiles of activation; ours are what the split holds out of the top, of
+twelve equal bins and of random draws.
 """
 
 import math

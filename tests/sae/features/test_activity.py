@@ -85,23 +85,25 @@ def test_windows_show_the_tokens_and_activations_around_a_position(planted_site)
 def test_quantile_examples_come_from_bins_between_zero_and_the_maximum(planted_site):
     shards, dictionary = planted_site(n_documents=150)
 
-    examples = gather_activity(shards, dictionary, "dict", seed=3).examples
+    sizes = ExampleSizes()
+
+    examples = gather_activity(shards, dictionary, "dict", seed=3, sizes=sizes).examples
 
     codes, *_ = _dense(shards, dictionary)
     quantile = examples.filter(pl.col("kind") == "quantile")
     largest = codes.max(0)[quantile["index"].to_numpy()]
     share = quantile["activation"].to_numpy() / largest
-    assert np.array_equal(np.minimum((share * 10).astype(int), 9), quantile["bin"].to_numpy())
-    assert quantile.group_by("index", "bin").len()["len"].max() == 2
+    assert np.array_equal(np.minimum((share * sizes.bins).astype(int), sizes.bins - 1), quantile["bin"].to_numpy())
+    assert quantile.group_by("index", "bin").len()["len"].max() == sizes.per_bin
     assert not quantile.join(examples.filter(pl.col("kind") == "top"), on=["index", "document_id", "position"]).height
     for feature in range(7):
         found = quantile.filter(pl.col("index") == feature)["bin"].to_list()
         assert found == sorted(found, reverse=True)
-        bins = np.minimum((codes[:, feature] / codes[:, feature].max() * 10).astype(int), 9)
-        for number in range(10):
+        bins = np.minimum((codes[:, feature] / codes[:, feature].max() * sizes.bins).astype(int), sizes.bins - 1)
+        for number in range(sizes.bins):
             # Up to the 20 strongest of a bin are top examples, and a few of each level are kept on the way.
             if ((bins == number) & (codes[:, feature] > 0)).sum() > 100:
-                assert found.count(number) == 2
+                assert found.count(number) == sizes.per_bin
 
 
 def test_random_and_silent_examples(planted_site):

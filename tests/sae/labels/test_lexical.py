@@ -46,19 +46,19 @@ def _silent(example, n=12):
 
 def test_a_name_in_two_languages_and_a_picture(example, label_one):
     rows = [
-        example(0, ["we", " like", " the", " Golden Gate Bridge", " a", " lot"], 3, 9.0 - i / 10, number=i)
-        for i in range(8)
+        example(0, ["we", " like", " the", " Golden Gate Bridge", " a", " lot"], 3, 9.0 - i / 20, number=i)
+        for i in range(16)
     ]
     rows += [
-        example(0, ["vemos", " el", " Puente Golden Gate", " siempre"], 2, 7.0, number=10 + i, language="es")
-        for i in range(6)
+        example(0, ["vemos", " el", " Puente Golden Gate", " siempre"], 2, 7.0, number=20 + i, language="es")
+        for i in range(12)
     ]
     rows += [
-        example(0, ["<image>", "<image>", " Alcatraz", " here"], 1, 5.0, number=20 + i, modality="image")
-        for i in range(6)
+        example(0, ["<image>", "<image>", " Alcatraz", " here"], 1, 5.0, number=40 + i, modality="image")
+        for i in range(12)
     ]
 
-    labels, uses, examples = label_one(rows + _silent(example), 18 / 1000)
+    labels, uses, examples = label_one(rows + _silent(example), 36 / 1000)
 
     assert labels["label"].to_list() == ["Golden Gate Bridge · Puente Golden Gate · picture · near Alcatraz"]
     assert labels["confidence"][0] > 0.8
@@ -112,9 +112,9 @@ def test_dead_features_have_no_label(corpus, example, example_table, now):
 
 
 def test_text_that_would_break_the_label_is_kept_in_its_place(example, label_one):
-    rows = [example(0, ["so", " picture"], 1, 5.0, number=i) for i in range(9)]
+    rows = [example(0, ["so", " picture"], 1, 5.0, number=i) for i in range(18)]
 
-    labels, _, _ = label_one(rows + _silent(example), 9 / 1000)
+    labels, _, _ = label_one(rows + _silent(example), 18 / 1000)
 
     assert labels["label"].to_list() == ["“picture”"]
     assert labels["confidence"][0] > 0.7
