@@ -137,7 +137,8 @@ class _Looped:
         if along.any():
             return True
         latents = np.repeat(np.arange(len(self._levels)), np.diff(starts))
-        lengths = np.linalg.norm(towards, axis=2)[self._levels[latents], tokens], np.linalg.norm(inputs, axis=1)[tokens]
+        towards_length, inputs_length = (torch.from_numpy(rows).norm(dim=-1).numpy() for rows in (towards, inputs))
+        lengths = towards_length[self._levels[latents], tokens], inputs_length[tokens]
         total = sum(float(other) for other in others)
         for values, length, added in zip((codes, slopes), lengths, (added_decoder, added_encoder), strict=True):
             rows = np.bincount(latents, weights=np.abs(values[order]) * length, minlength=len(self._levels))

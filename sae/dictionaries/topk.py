@@ -65,11 +65,7 @@ class TopKSAE(Architecture):
         prefixes = Prefixes((d_sae,), (1.0,))
         made = reconstruct(codes, self.decoder, support, centred, prefixes)
         loss = fvu = made.squared[0] / variance
-        towards = made.towards * (2 / variance)
-        slopes = made.slopes * (2 / variance) * active
-        b_enc = torch.zeros_like(self.b_enc).index_add_(0, support.features, slopes)
-        b_dec = towards[0].sum(dim=0) - b_enc @ self.encoder
-        added: tuple[AddedRows, ...] = ()
+        aux = None
         if self._auxk and len(latents := dead.nonzero(as_tuple=True)[0]):
             aux = auxiliary(
                 centred,
@@ -82,8 +78,14 @@ class TopKSAE(Architecture):
                 self._auxk / variance,
                 self._dtype,
             )
+        towards = made.towards.mul_(2 / variance)
+        slopes = made.slopes.mul_(2 / variance) * active
+        b_enc = torch.zeros_like(self.b_enc).index_add_(0, support.features, slopes)
+        b_dec = towards[0].sum(dim=0) - b_enc @ self.encoder
+        added: tuple[AddedRows, ...] = ()
+        if aux is not None:
             loss = loss + aux.loss
-            b_enc.index_add_(0, latents, aux.b_enc)
+            b_enc.index_add_(0, aux.rows.latents, aux.b_enc)
             added = (aux.rows,)
         return Step(
             loss=loss,
