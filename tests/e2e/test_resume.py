@@ -1,12 +1,17 @@
-"""A harvest that is killed goes on at the shard where it was."""
+"""A run that is killed goes on where it was: a harvest at its shard, a training at its checkpoint."""
 
+import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tiny_pipeline import atlas, atlas_command, environment, made_since, write_config
+from tiny_pipeline import SITE, atlas, atlas_command, environment, made_since, write_config
+
+from orchestration.partitions import Cell
+from orchestration.refs import Ref, read_ref
+from sae.storage import Store
 
 HARVEST = "subject_model,hookpoints,corpus,activations"
 
@@ -44,3 +49,34 @@ def test_a_killed_harvest_keeps_the_shards_that_it_finished(tmp_path):
     harvested = {name for name in made if name.startswith("activations[")}
     assert len(list(refs.glob("*.json"))) == 12
     assert not harvested & {f"activations[{shard}]" for shard in kept}
+
+
+def test_a_training_that_was_killed_ends_with_the_weights_of_one_that_was_not(tmp_path):
+    def one_long_training(config):
+        config["models"]["world-lm"]["steps"] = 2
+        recipe = {"architecture": "batchtopk", "latents": 256, "k": 4, "tokens": 150_000, "checkpoint_every": 0.5}
+        config["dictionaries"] = {"long": recipe}
+
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    killed.mkdir()
+    config = write_config(killed, one_long_training)
+    before = atlas(config, "run", "--select", f"{HARVEST},activation_set")
+    assert before.returncode == 0, before.stderr
+    shutil.copytree(killed, whole)
+
+    checkpoints = killed / "store" / "checkpoints"
+    run_until(config, lambda: len(list(checkpoints.glob("*/*.json"))) >= 1, "--select", "dictionary_candidate")
+    ends = [atlas(folder / "atlas.yaml", "run", "--select", "dictionary_candidate") for folder in (killed, whole)]
+
+    assert [end.returncode for end in ends] == [0, 0], ends[0].stderr + ends[1].stderr
+    resumed, uninterrupted = (candidate(folder / "store") for folder in (killed, whole))
+    assert resumed.data_version == uninterrupted.data_version
+    assert resumed.build_key == uninterrupted.build_key
+    assert resumed.files["sae_weights.safetensors"] == uninterrupted.files["sae_weights.safetensors"]
+
+
+def candidate(store: Path) -> Ref:
+    """The only dictionary candidate of a store."""
+    ref = read_ref(Store(str(store)), Cell("dictionary_candidate", f"{SITE}.long"))
+    assert ref is not None
+    return ref
