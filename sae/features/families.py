@@ -4,7 +4,8 @@ import numpy as np
 import polars as pl
 
 from sae.features.frames import feature_columns
-from sae.features.neighbors import Directions, nearest
+from sae.features.nearest import nearest
+from sae.features.neighbors import Directions
 
 LEAST_COSINE = 0.5
 """Below this a feature of the large dictionary has no parent: random directions in 128 dimensions reach it never."""

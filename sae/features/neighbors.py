@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sae.features.frames import feature_columns
+from sae.features.nearest import nearest
 
-_QUERIES = 1024
-_KEYS = 8192
+SIZE = 15
+"""Neighbours kept of each feature: those that the map asks for."""
 
 
 @dataclass(frozen=True)
@@ -33,38 +34,13 @@ def live_directions(W_dec: Tensor, is_dead: NDArray[np.bool_], dictionary_id: st
     return Directions(dictionary_id, index, F.normalize(W_dec[index].to(torch.float32), dim=1))
 
 
-def nearest(queries: Tensor, keys: Tensor, size: int, exclude_same: bool = False) -> tuple[Tensor, Tensor]:
-    """Cosine and index [n, size'] of the `size` nearest keys [m, d] of each query [n, d]; unit vectors.
-
-    Exact: blocked products with a running top-k, so that memory is bounded whatever n and m are; size' = min(size, m),
-    or m − 1 where a query's own row is left out (`exclude_same`: queries and keys are the same matrix).
-    """
-    size = min(size, len(keys) - exclude_same)
-    cosines, indices = torch.empty(len(queries), size), torch.empty(len(queries), size, dtype=torch.int64)
-    for start in range(0, len(queries), _QUERIES):
-        block = queries[start : start + _QUERIES]
-        best = torch.full((len(block), size), -torch.inf)
-        where = torch.full((len(block), size), -1)
-        for first in range(0, len(keys), _KEYS):
-            similarity = block @ keys[first : first + _KEYS].T
-            if exclude_same:
-                low = max(start, first)
-                own = torch.arange(low, max(low, min(start + len(block), first + similarity.shape[1])))
-                similarity[own - start, own - first] = -torch.inf
-            found, at = similarity.topk(min(size, similarity.shape[1]), dim=1)
-            best, order = torch.cat([best, found], dim=1).topk(size, dim=1)
-            where = torch.cat([where, at + first], dim=1).gather(1, order)
-        cosines[start : start + _QUERIES], indices[start : start + _QUERIES] = best, where
-    return cosines, indices
-
-
-def neighbors_within(directions: Directions, size: int = 10) -> pl.DataFrame:
+def neighbors_within(directions: Directions, size: int = SIZE) -> pl.DataFrame:
     """The frame `neighbors` of one dictionary, scope `same`: only live features have and are neighbours."""
     cosines, indices = nearest(directions.vectors, directions.vectors, size, exclude_same=True)
     return _frame(directions, directions, cosines, indices, "same")
 
 
-def neighbors_across(directions: Directions, others: Sequence[Directions], size: int = 10) -> pl.DataFrame:
+def neighbors_across(directions: Directions, others: Sequence[Directions], size: int = SIZE) -> pl.DataFrame:
     """The frame `neighbors` from one dictionary to the others of its site, scope `cross`.
 
     The `size` nearest features of each other dictionary, ranked all together.

@@ -3,44 +3,13 @@ import polars as pl
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from sae.features import neighbors as module
 from sae.features.families import families
-from sae.features.neighbors import live_directions, nearest, neighbors_across, neighbors_within
+from sae.features.neighbors import live_directions, neighbors_across, neighbors_within
 
 
 def _unit(n, d, seed):
     return F.normalize(torch.randn(n, d, generator=torch.Generator().manual_seed(seed)), dim=1)
-
-
-@settings(deadline=None, max_examples=50)
-@given(
-    n=st.integers(1, 40),
-    m=st.integers(1, 40),
-    size=st.integers(1, 8),
-    queries=st.integers(1, 15),
-    keys=st.integers(1, 15),
-    same=st.booleans(),
-)
-def test_nearest_equals_brute_force(n, m, size, queries, keys, same):
-    left = _unit(n, 6, 1)
-    right = left if same else _unit(m, 6, 2)
-    before = module._QUERIES, module._KEYS
-    module._QUERIES, module._KEYS = queries, keys
-
-    try:
-        cosines, indices = nearest(left, right, size, exclude_same=same)
-    finally:
-        module._QUERIES, module._KEYS = before
-
-    similarity = left @ right.T
-    if same:
-        similarity.fill_diagonal_(-torch.inf)
-    wanted = similarity.topk(min(size, len(right) - same), dim=1).values
-    torch.testing.assert_close(cosines, wanted)
-    torch.testing.assert_close(similarity.gather(1, indices), cosines)
 
 
 def test_only_live_features_have_and_are_neighbours():
