@@ -1,6 +1,6 @@
 """The section that says how a dictionary is trained."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -50,6 +50,10 @@ class RecipeConfig(Section):
     """Dead latents that each token's auxiliary loss uses; half the input's dimensions by default."""
     dead_after: int = Field(default=100_000, ge=1)
     """Tokens of silence after which a latent counts as dead in training."""
+    resample: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    """Shares of the steps after which dead latents start again at inputs with a high loss (`l1`)."""
+    resample_tokens: int = Field(default=16_384, ge=1)
+    """Inputs, the last ones read, among which a resampling picks."""
     tokens: int = Field(default=1_000_000, ge=1)
     """Training tokens; a smaller activation set is read for several epochs."""
     batch: int = Field(default=1024, ge=1)
@@ -99,6 +103,8 @@ class RecipeConfig(Section):
                 raise ValueError("give either `expansion` or `latents`")
             if self.target_l0 is not None and (self.architecture != "jumprelu" or "l0" in self.model_fields_set):
                 raise ValueError("`target_l0` belongs to jumprelu, in place of `l0`: leave one of the two out")
+            if self.resample and self.architecture != "l1":
+                raise ValueError("`resample` belongs to l1 only; others revive latents by `auxk`, or not at all")
             if self.architecture in ("topk", "batchtopk") and not isinstance(self.k, int):
                 raise ValueError(f"{self.architecture} needs a whole number `k`")
         return self

@@ -78,6 +78,12 @@ class RowAdam(nn.Module):
             _adam(getattr(sae, name), *self._moments(name), gradient, own)
         return norm
 
+    def forget(self, latents: Tensor) -> None:
+        """Set both moments of some latents' rows and encoder biases back to 0."""
+        for name in (*_ROWS, "b_enc"):
+            for moment in self._moments(name):
+                moment[latents] = 0.0
+
     def _moments(self, name: str) -> tuple[Tensor, Tensor]:
         return getattr(self, f"first_{name}"), getattr(self, f"second_{name}")
 

@@ -81,7 +81,8 @@ class L1SAE(Architecture):
     """f = ReLU(W_enc(x − b_dec) + b_enc), x̂ = b_dec + Σ f_i W_dec,i, ‖W_dec,i‖ = 1; L = E[‖x − x̂‖² + λ Σ f_i].
 
     Bricken et al. 2023, "Towards Monosemanticity", "Sparse Autoencoder Setup": unit rows take from the model the way
-    out of small codes with long rows. λ rises over the first steps; no neuron is resampled.
+    out of small codes with long rows. λ rises over the first steps; dead latents are resampled where the recipe says
+    when (`sae.dictionaries.resampling`).
     """
 
     unit_rows = True

@@ -13,6 +13,7 @@ from sae.config import RecipeConfig
 from sae.dictionaries.architectures import build_trainable
 from sae.dictionaries.dictionary import Dictionary, fold_scale
 from sae.dictionaries.initialisation import geometric_median, unit_rows
+from sae.dictionaries.resampling import Resampler
 from sae.dictionaries.row_adam import RowAdam
 from sae.errors import AtlasError
 
@@ -142,6 +143,7 @@ class Training:
             self._sae.begin(scale * first_batch.to(self._device).float())
         self._optimiser = RowAdam(self._sae, recipe.clip_norm)
         self._silent_tokens = torch.zeros(len(self._sae.decoder), dtype=torch.int64, device=device)
+        self._resampler = Resampler(recipe, self.steps, seed)
         self._unchecked: list[Tensor] = []
 
     @property
@@ -166,6 +168,8 @@ class Training:
         gradient_norm = self._optimiser.take(sae, made, self.step, rate, measure=recorded)
         step, self.step, self.tokens = self.step, self.step + 1, self.tokens + len(x)
         self._silent_tokens = torch.where(made.fired, 0, self._silent_tokens + len(x))
+        silent = self._silent_tokens >= recipe.dead_after
+        self._silent_tokens[self._resampler.after(self.step, x, sae, self._optimiser, silent)] = 0
         if not recorded or gradient_norm is None:
             return None
         point = TrainingPoint(
@@ -203,6 +207,7 @@ class Training:
         state = {}
         for part, module in self._modules.items():
             state |= {f"{part}.{name}": tensor for name, tensor in module.state_dict().items()}
+        state |= self._resampler.state_dict()
         state["silent_tokens"] = self._silent_tokens
         state["step"] = torch.tensor(self.step)
         state["tokens"] = torch.tensor(self.tokens)
@@ -221,6 +226,7 @@ class Training:
                 module.load_state_dict({n[start:]: t for n, t in state.items() if n.startswith(f"{part}.")})
             self._silent_tokens = state["silent_tokens"].to(self._device, copy=True)
             self.step, self.tokens = int(state["step"]), int(state["tokens"])
+            self._resampler.load_state_dict(state, self._device)
             history = state["history"].tolist()
         except (RuntimeError, KeyError) as error:
             raise AtlasError("The saved state is not one of this recipe's trainings. Start it afresh.") from error
