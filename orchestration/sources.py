@@ -8,6 +8,7 @@ from typing import Any
 from orchestration.partitions import Cell
 from sae.config import AtlasConfig, ImportConfig, ModelConfig, RecipeConfig, Workspace
 from sae.config.labeling import MODEL_SCORERS, NO_MATTER
+from sae.corpora.python_docs import texts_version
 from sae.dictionaries.formats.files import hashes, source_files
 from sae.errors import AtlasError
 from sae.identity import content_id, file_sha256_once
@@ -131,6 +132,8 @@ def _model_version(model: ModelConfig, seed: int, base: Path) -> str:
     if model.source == "world":
         facts["seed"] = seed
         return content_id(facts)
+    if model.source == "one_layer":
+        return content_id(facts | {"seed": seed if model.seed is None else model.seed, "texts": texts_version(seed)})
     place = find_package_file(model.source) if model.source.startswith(PACKAGE) else base / model.source
     if place.is_file():
         facts["sha256"] = file_sha256_once(place)

@@ -67,6 +67,7 @@ def configured(as_json: Annotated[bool, JSON_OPTION] = False) -> None:
 
 def _facts(model: str, revision: str | None) -> "ModelFacts":
     from sae.models.inspection import inspect_source, inspect_subject
+    from sae.models.loading import TRAINED_HERE
 
     workspace = _workspace()
     if workspace is None or model not in workspace.config.models:
@@ -74,7 +75,7 @@ def _facts(model: str, revision: str | None) -> "ModelFacts":
     if revision is not None:
         raise ConfigError(f"{model} is a model of the config, which states its revision. Leave --revision out.")
     config = workspace.config.models[model]
-    if config.source != "world":
+    if config.source not in TRAINED_HERE:
         return inspect_source(config, model, workspace.path.parent)
     return inspect_subject(_made(workspace, model))
 

@@ -11,7 +11,8 @@ class ModelConfig(Section):
     """A subject model."""
 
     source: str
-    """`world`, a folder or a `.gguf` file, either of them in a package (`package://<package>/<path>`), or a hub id."""
+    """`world` or `one_layer` (trained here), a folder or a `.gguf` file, either of them in a package
+    (`package://<package>/<path>`), or a hub id."""
     revision: str | None = None
     """Commit of a hub id."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -21,7 +22,12 @@ class ModelConfig(Section):
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
     """Attention kernel; `auto` is transformers' choice. `flash_attention_2` needs its package and a GPU."""
     steps: int = Field(default=600, ge=1)
-    """Training steps; only for `source: world`, whose model is trained here."""
+    """Training steps of `source: world`."""
+    tokens: int = Field(default=1_000_000, ge=1)
+    """Training tokens of `source: one_layer`, which reads the running Python's documentation and source code."""
+    seed: int | None = None
+    """Seed of the training of `source: one_layer`; the config's seed by default. Models that differ in nothing else
+    read the same tokens, so that their features can be compared."""
 
 
 class CorpusConfig(Section):

@@ -28,9 +28,8 @@ _ROUND = 24
 
 def list_python_docs(name: str, config: CorpusConfig, seed: int) -> dict[str, str]:
     """Shards and their versions: what the Python, the budget, the seed and this program's cutting decide."""
-    rules = [file_sha256(Path(str(module.__file__))) for module in (sys.modules[__name__], chunks)]
     count = shard_count(config)
-    made_of = [sys.version, config.tokens, config.documents, count, seed, rules]
+    made_of = [*_made_of(), config.tokens, config.documents, count, seed]
     return {f"{name}-{index:05d}": content_id([*made_of, index]) for index in range(count)}
 
 
@@ -42,24 +41,39 @@ def read_python_docs(name: str, config: CorpusConfig, seed: int, index: int) -> 
     Raises AtlasError when the standard library's source is not there.
     """
     count = shard_count(config)
-    seen: set[str] = set()
     words = 0
     kept: list[Document] = []
-    for unit, document in _in_rounds(_units(seed)):
-        if document.text in seen:
-            continue
-        if len(seen) == config.documents or (config.tokens is not None and words >= config.tokens):
+    for number, (unit, document) in enumerate(_once(_units(seed))):
+        if number == config.documents or (config.tokens is not None and words >= config.tokens):
             break
-        seen.add(document.text)
         words += count_words(document.text)
         if unit % count == index:
             kept.append(document)
     return documents_table(name, f"{name}-{index:05d}", kept)
 
 
+def python_texts(seed: int, words: int) -> Iterator[str]:
+    """The texts of all shards in the seed's order, each once, until they hold `words` words together, or run out."""
+    left = words
+    for _, document in _once(_units(seed)):
+        if left <= 0:
+            return
+        left -= count_words(document.text)
+        yield document.text
+
+
+def texts_version(seed: int) -> str:
+    """The hash of what decides `python_texts`: the Python, the seed and this program's cutting."""
+    return content_id([*_made_of(), seed])
+
+
 def shard_count(config: CorpusConfig) -> int:
     """As many shards as the config says, or more, so that none grows without bound."""
     return max(config.shards, -(-(config.tokens or 0) // SHARD_WORDS))
+
+
+def _made_of() -> list[object]:
+    return [sys.version, [file_sha256(Path(str(module.__file__))) for module in (sys.modules[__name__], chunks)]]
 
 
 def _units(seed: int) -> list[Path | str]:
@@ -73,6 +87,15 @@ def _units(seed: int) -> list[Path | str]:
     units: list[Path | str] = [*files, *sorted(topics)]
     random.Random(seed).shuffle(units)
     return units
+
+
+def _once(units: list[Path | str]) -> Iterator[tuple[int, Document]]:
+    """Unit number and document, in rounds; a text that stands in several belongs to the first."""
+    seen: set[str] = set()
+    for unit, document in _in_rounds(units):
+        if document.text not in seen:
+            seen.add(document.text)
+            yield unit, document
 
 
 def _in_rounds(units: list[Path | str]) -> Iterator[tuple[int, Document]]:

@@ -8,7 +8,7 @@ import torch
 from sae.config import ModelConfig
 from sae.errors import AtlasError
 from sae.models.hookpoints import list_hookpoints
-from sae.models.loading import source_of, transformers_subject
+from sae.models.loading import TRAINED_HERE, source_of, transformers_subject
 from sae.models.sources import load_source
 from sae.models.structure import named_places
 from sae.models.subject import Subject
@@ -50,10 +50,10 @@ class ModelFacts:
 def inspect_source(config: ModelConfig, name: str, base: Path) -> ModelFacts:
     """Load a model as a config names it, and describe it; nothing is written.
 
-    Raises AtlasError where it cannot be loaded, and for the demo world's, which exists only once it is trained.
+    Raises AtlasError where it cannot be loaded, and for those that exist only once they are trained.
     """
-    if config.source == "world":
-        raise AtlasError("The demo world's model is trained by `atlas run`; after that its name can be inspected.")
+    if config.source in TRAINED_HERE:
+        raise AtlasError(f"`{config.source}` is trained by `atlas run`; after that its name can be inspected.")
     source = source_of(config, base)
     loaded = load_source(source, config.revision, getattr(torch, config.dtype), config.attention)
     return inspect_subject(transformers_subject(loaded, name, config.source, loaded.revision))

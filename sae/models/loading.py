@@ -23,6 +23,8 @@ from sae.models.transformers_codec import TransformersCodec
 from sae.models.vision_codec import VisionCodec
 
 DESCRIPTION = "atlas.json"
+TRAINED_HERE = ("world", "one_layer")
+"""Sources whose model no one has until it is trained."""
 
 
 def materialise_model(
@@ -33,21 +35,34 @@ def materialise_model(
     folder: Path,
     on_step: Callable[[int, int], None] = lambda done, total: None,
 ) -> Subject:
-    """Fetch, convert or (the demo world's) train a model into `folder`, and open it.
+    """Fetch, convert or (the sources `TRAINED_HERE`) train a model into `folder`, and open it.
 
     A relative folder in the config starts at `base`; `on_step(done, total)` counts training steps.
     """
-    if config.source != "world":
+    if config.source not in TRAINED_HERE:
         materialise_transformers(source_of(config, base), config.revision, config.dtype, folder)
         return load_subject(folder, name, config.device, config.attention)
+    folder.mkdir(parents=True, exist_ok=True)
+    train = _train_world if config.source == "world" else _train_one_layer
+    train(config, seed, folder, on_step)
+    return load_subject(folder, name, config.device, config.attention)
+
+
+def _train_world(config: ModelConfig, seed: int, folder: Path, on_step: Callable[[int, int], None]) -> None:
     from sae.world.loading import load_world_lm, save_world
     from sae.world.training import train_world_lm
 
-    folder.mkdir(parents=True, exist_ok=True)
     save_world(train_world_lm(seed, config.steps, on_step), folder)
-    model_id = load_world_lm(folder, name).model_id
-    _describe(folder, "world", "world", None, "float32", model_id)
-    return load_subject(folder, name, config.device)
+    _describe(folder, "world", "world", None, "float32", load_world_lm(folder, "world").model_id)
+
+
+def _train_one_layer(config: ModelConfig, seed: int, folder: Path, on_step: Callable[[int, int], None]) -> None:
+    from sae.one_layer.training import train_one_layer
+
+    model, tokenizer = train_one_layer(config.tokens, seed, seed if config.seed is None else config.seed, on_step)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    _describe(folder, "transformers", "one_layer", None, "float32", tensors_id(model.state_dict()))
 
 
 def source_of(config: ModelConfig, base: Path) -> str:
