@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.partitions import Cell
-from sae.config import AtlasConfig, ImportConfig, ModelConfig, RecipeConfig, Workspace
+from sae.config import AtlasConfig, ImportConfig, ModelConfig, NeuronsConfig, RecipeConfig, Workspace
 from sae.config.labeling import MODEL_SCORERS, NO_MATTER
 from sae.corpora.python_docs import texts_version
 from sae.dictionaries.formats.files import hashes, source_files
@@ -92,15 +92,15 @@ def now_s() -> float:
     return time.time()
 
 
-def resolved_recipe(config: AtlasConfig, name: str) -> RecipeConfig | ImportConfig:
+def resolved_recipe(config: AtlasConfig, name: str) -> RecipeConfig | ImportConfig | NeuronsConfig:
     """A recipe, with its seed filled in where it trains."""
     recipe = config.dictionaries[name]
-    if isinstance(recipe, ImportConfig) or recipe.seed is not None:
+    if not isinstance(recipe, RecipeConfig) or recipe.seed is not None:
         return recipe
     return recipe.model_copy(update={"seed": config.seed})
 
 
-def recipe_facts(recipe: RecipeConfig | ImportConfig, base: Path) -> dict[str, Any]:
+def recipe_facts(recipe: RecipeConfig | ImportConfig | NeuronsConfig, base: Path) -> dict[str, Any]:
     """What of a recipe decides its dictionary: their hash is its version. Of a file what it holds, wherever it lies.
 
     What stands at its default is left out, so that a new option leaves every dictionary as it is. Whoever changes a

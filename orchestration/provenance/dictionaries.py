@@ -76,13 +76,15 @@ def _recipe(name: str, config: Mapping[str, Any], inputs: Mapping[str, str]) -> 
 
 
 def _weights(store: Store, row: Mapping[str, Any], recipe: Mapping[str, Any]) -> Check:
-    from sae.dictionaries.formats.files import imported_id
+    from sae.dictionaries.formats.files import imported_id, neurons_id
     from sae.dictionaries.layout import CONFIG, dictionary_id, load_dictionary
 
     folder = store.local(f"dictionaries/{row['dictionary_id']}/{CONFIG}").parent
     found = dictionary_id(load_dictionary(folder))
     if recipe["architecture"] == "imported":
         found = imported_id(found, recipe["format"], recipe["files"], row["site"])
+    elif recipe["architecture"] == "neurons":
+        found = neurons_id(found, row["site"], row["model_id"])
     return same("id, from the weights", found, row["dictionary_id"])
 
 

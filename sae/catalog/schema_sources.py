@@ -82,6 +82,7 @@ DICTIONARIES = Table(
                 "jumprelu",
                 "matryoshka",
                 "imported",
+                "neurons",
             ),
         ),
         Column("d_in", "INTEGER", "Width of the activations, in dimensions."),

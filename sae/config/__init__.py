@@ -8,7 +8,7 @@ from sae.config.atlas import (
     SteeringConfig,
     SteeringPromptConfig,
 )
-from sae.config.imported import FORMATS, Format, ImportConfig
+from sae.config.imported import FORMATS, Format, ImportConfig, NeuronsConfig
 from sae.config.inputs import CorpusConfig, ModelConfig, SiteConfig
 from sae.config.labeling import LabelerConfig, PriceConfig
 from sae.config.recipe import RecipeConfig
@@ -26,6 +26,7 @@ __all__ = [
     "LabelerConfig",
     "ModelConfig",
     "Name",
+    "NeuronsConfig",
     "PriceConfig",
     "PromptConfig",
     "RecipeConfig",

@@ -5,11 +5,13 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
-from sae.config.imported import ImportConfig
+from sae.config.imported import ImportConfig, NeuronsConfig
 from sae.config.inputs import CorpusConfig, ModelConfig, SiteConfig
 from sae.config.labeling import MODEL_SCORERS, LabelerConfig, Scorer
 from sae.config.recipe import RecipeConfig
 from sae.config.section import Name, Section
+
+Recipe = Annotated[RecipeConfig | ImportConfig | NeuronsConfig, Field(discriminator="architecture")]
 
 
 class CheckConfig(Section):
@@ -108,10 +110,8 @@ class AtlasConfig(Section):
     models: dict[Name, ModelConfig] = Field(min_length=1)
     corpora: dict[Name, CorpusConfig] = Field(min_length=1)
     sites: tuple[SiteConfig, ...] = Field(min_length=1)
-    dictionaries: dict[Name, Annotated[RecipeConfig | ImportConfig, Field(discriminator="architecture")]] = Field(
-        min_length=1
-    )
-    """Recipes by name: to train, or of a file of another library."""
+    dictionaries: dict[Name, Recipe] = Field(min_length=1)
+    """Recipes by name: to train, of a file of another library, or a site's neurons."""
     labeler: LabelerConfig = LabelerConfig()
     scorers: tuple[Scorer, ...] = ("rule",)
     """Who judges the labels. `rule` and `truth` are free; the others ask the labeler's model and spend its budget."""

@@ -22,7 +22,7 @@ def logit_weights(
     weight = decoder vector · unembedding row, shifted so that a feature's median over the vocabulary is 0 (TM): a
     constant added to all logits changes no probability.
 
-    :param unembedding: [v, d], the final norm's gain folded in
+    :param unembedding: [v, d], what a direction of the dictionary's inputs adds to the logits
     :param token: the text of a token id
     Raises AtlasError where the unembedding does not fit the dictionary (an encoder has none).
     """

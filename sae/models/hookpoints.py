@@ -45,7 +45,7 @@ def list_hookpoints(subject: Subject) -> dict[str, tuple[int, ...]]:
         for path, module in modules.items():
             if path:
                 stack.callback(module.register_forward_hook(note(path)).remove)
-        subject.module(**_probe(subject))
+        subject.module(**probe(subject))
     named = {name: shapes[path] for name, path in named_places(subject.module).items() if path in shapes}
     return named | {path: shapes[path] for path in modules if path in shapes and path not in named}
 
@@ -75,7 +75,7 @@ def hookpoint_width(subject: Subject, hookpoint: str) -> int:
     Raises AtlasError on an unknown hookpoint and on one that does not return [batch, time, d].
     """
     with torch.no_grad():
-        return read_outputs(subject, _probe(subject), [hookpoint])[hookpoint].shape[-1]
+        return read_outputs(subject, probe(subject), [hookpoint])[hookpoint].shape[-1]
 
 
 def read_outputs(subject: Subject, inputs: dict[str, Tensor], hookpoints: Sequence[str]) -> dict[str, Tensor]:
@@ -143,7 +143,8 @@ def replaced_output(module: nn.Module, replace: Callable[[Tensor], Tensor]) -> I
         handle.remove()
 
 
-def _probe(subject: Subject) -> dict[str, Tensor]:
+def probe(subject: Subject) -> dict[str, Tensor]:
+    """A few tokens as a collated batch, to find out what a model's modules take and return."""
     ids = torch.zeros(_PROBE, dtype=torch.int64, device=subject.device)
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 

@@ -65,3 +65,8 @@ def imported_id(weights_id: str, kind: Format, sha256: Mapping[str, str], site: 
     another one than the first, so that both can stand in a catalog.
     """
     return content_id([weights_id, kind, content_id(sha256), site])
+
+
+def neurons_id(weights_id: str, site: str, model_id: str) -> str:
+    """Id of a site's neurons as a dictionary: its weights, the identity, say nothing of what they read."""
+    return content_id([weights_id, "neurons", site, model_id])

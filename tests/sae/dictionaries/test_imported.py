@@ -10,7 +10,7 @@ from sae.activations.harvest import harvest
 from sae.activations.manifest import ActivationSet, ShardRecord, build_activation_set, measure_shard
 from sae.activations.shard import save_shard, shard_version
 from sae.activations.source import StoredActivations
-from sae.config import ImportConfig
+from sae.config import ImportConfig, NeuronsConfig
 from sae.dictionaries.formats.exchange import write_dictionary
 from sae.dictionaries.formats.files import files_id, source_files
 from sae.dictionaries.imported import import_dictionary
@@ -101,3 +101,22 @@ def test_another_width_is_refused_with_both(site, five_words: Subject, make_dict
 
     with pytest.raises(AtlasError, match=r"7 dimensions, but five-words\.layers\.1 has 6"):
         import_dictionary(RECIPE, tmp_path, activation_set, source, five_words, DOCUMENTS[10:], tmp_path / "made", {})
+
+
+def test_neurons_are_a_dictionary_of_one_latent_a_dimension(site, five_words: Subject, tmp_path: Path) -> None:
+    activation_set, source = site
+    recipe = NeuronsConfig(architecture="neurons", sites=("five-words.layers.1",))
+
+    built = import_dictionary(
+        recipe, tmp_path, activation_set, source, five_words, DOCUMENTS[10:], tmp_path / "made", {}
+    )
+
+    opened = load_dictionary(tmp_path / "made")
+    x = torch.tensor([[1.0, -2.0, 0.0, 3.0, -0.5, 0.25]])
+    assert opened.encode(x).tolist() == [[1.0, 0.0, 0.0, 3.0, 0.0, 0.25]]
+    assert torch.equal(opened.decode(opened.encode(x)), x.relu())
+    assert (built.facts["architecture"], built.facts["d_sae"], built.facts["tokens_trained"]) == ("neurons", 6, None)
+    assert "imported" not in built.facts
+    elsewhere = replace(activation_set, site="five-words.layers.2")
+    again = import_dictionary(recipe, tmp_path, elsewhere, source, five_words, DOCUMENTS[10:], tmp_path / "other", {})
+    assert again.dictionary_id != built.dictionary_id
