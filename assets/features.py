@@ -7,7 +7,6 @@ import dagster as dg
 import polars as pl
 
 from orchestration.asset import OWNERS, made
-from orchestration.mapping import placed
 from orchestration.partitions import Keys
 from orchestration.pinned import Pinned
 from orchestration.resources import Atlas
@@ -82,13 +81,7 @@ def features_assets(keys: Keys) -> list[dg.AssetsDefinition]:
             yield tables_made(stage, dictionary, tables[stage.cell.asset])
 
     @made(
-        keys,
-        "feature_map",
-        group="features",
-        io="tables",
-        loads=["dictionary", "features", "labels", "neighbors"],
-        kinds={"umap"},
-        code_version="2",
+        keys, "feature_map", group="features", io="tables", loads=["dictionary", "features", "labels"], kinds={"umap"}
     )
     def feature_map(
         context: dg.AssetExecutionContext,
@@ -96,20 +89,17 @@ def features_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         dictionary: Pinned,
         features: dict[str, pl.DataFrame],
         labels: dict[str, pl.DataFrame],
-        neighbors: dict[str, pl.DataFrame],
     ) -> dg.MaterializeResult:
-        """The live features on a plane, related ones close together, and clusters named by their members' labels.
-
-        A map that follows another begins where that one left the features that were carried.
-        """
-        from sae.features.cluster_names import cluster_frame
+        """The live features on a plane, related ones close together, and clusters named by their members' labels."""
+        from sae.features.map import cluster_frame
+        from sae.features.map import feature_map as place
 
         stage = atlas.stage(context)
         if kept := stage.kept():
             return kept
-        places, facts = placed(atlas, stage, dictionary, features["features"], neighbors["neighbors"])
+        places = place(dictionary.directions(features["features"]), atlas.seed)
         clusters = cluster_frame(places, labels["labels"])
-        return tables_made(stage, dictionary, {"feature_map": places, "clusters": clusters}, facts=facts)
+        return tables_made(stage, dictionary, {"feature_map": places, "clusters": clusters})
 
     @made(keys, "logit_weights", group="features", io="tables", loads=["dictionary", "features"], kinds={"pytorch"})
     def logit_weights(
