@@ -7,6 +7,8 @@ from sae.config import RecipeConfig
 from sae.dictionaries.training import Training
 
 _PRECISION = {False: "float32", True: "bfloat16"}
+_DECAY = 0.5
+"""Each library has a schedule of its own: sparsify decays from the first step, the others over the last fifth."""
 
 
 def make(task: Task, mean: Tensor, d: int) -> Trainer:
@@ -21,6 +23,7 @@ def make(task: Task, mean: Tensor, d: int) -> Trainer:
         tokens=task.steps * task.batch,
         batch=task.batch,
         learning_rate=task.learning_rate,
+        decay=_DECAY,
         precision=_PRECISION[task.autocast],  # pyright: ignore[reportArgumentType]
         auxk=1 / 32 if task.variant == "auxk" else 0.0,
     )

@@ -10,7 +10,7 @@ from launch import PEERS, Measured, launch
 from protocol import Task
 from speed import BATCH, K, nested_groups
 
-RATES = (1.6e-3, 3.2e-3, 6.4e-3, 1.28e-2)
+RATES = (1.6e-3, 3.2e-3, 4.8e-3, 6.4e-3, 1.28e-2)
 STEPS = 244
 """499,712 tokens."""
 _CURVE = 20
