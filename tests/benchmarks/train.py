@@ -57,13 +57,15 @@ def main() -> None:
     contests = {(variant, _WIDTH): timed(variant, _WIDTH) for variant in VARIANTS}
     for d_sae in (*_WIDER, *(_LARGE if arguments.large else ())):
         contests["topk", d_sae] = timed("topk", d_sae)
-    found = figures(contests, None if arguments.quick else sweep(data, _WIDTH, arguments.threads, FOLDER / "sweep"))
-    found["harvest_ratio"] = _harvest_ratio()
+    quality = None if arguments.quick else sweep(data, _WIDTH, arguments.threads, FOLDER / "sweep")
+    found = figures(contests, quality, _harvest_ratio())
     print(json.dumps(found) if arguments.json else goals_table(found, contests))
 
 
-def figures(contests: dict[tuple[str, int], Contest], quality: Quality | None) -> dict[str, float | None]:
-    """The flat object, without the harvest."""
+def figures(
+    contests: dict[tuple[str, int], Contest], quality: Quality | None, harvest_ratio: float
+) -> dict[str, float | None]:
+    """The flat object."""
     topk, wider = contests["topk", _WIDTH], contests["topk", _WIDER[0]]
     found: dict[str, float | None] = {f"ratio_{variant}": contests[variant, _WIDTH].ratio for variant in VARIANTS}
     found |= {f"ratio_topk_{d_sae}": one.ratio for (_, d_sae), one in contests.items() if d_sae != _WIDTH}
@@ -73,6 +75,7 @@ def figures(contests: dict[tuple[str, int], Contest], quality: Quality | None) -
     found["fvu"] = quality and quality.best(["ours"]).fvu
     found["fvu_peer"] = quality and quality.best(PEERS).fvu
     found["ratio_time_to_fvu"] = quality and quality.time_ratio
+    found["harvest_ratio"] = harvest_ratio
     if quality is not None:
         found["dead"], found["dead_peer"] = quality.best(["ours"]).dead, quality.best(PEERS).dead
     return found
