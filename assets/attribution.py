@@ -1,5 +1,6 @@
 """Attribution: the features on the way to an answer, checked by ablation; and what a clamped feature does."""
 
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import dagster as dg
@@ -38,6 +39,7 @@ def attribution_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         after=["prompts_config"],
         kinds={"pytorch"},
         pool="gpu",
+        code_version="2",
     )
     def attributions(context: dg.AssetExecutionContext, atlas: Atlas, dictionary: Pinned) -> dg.MaterializeResult:
         """The configured questions of the dictionary's model: each answer's features by attribution and by ablation."""
@@ -57,6 +59,7 @@ def attribution_assets(keys: Keys) -> list[dg.AssetsDefinition]:
                 dictionary.dictionary_id,
                 prompt,
                 run_id=context.run_id,
+                seed=atlas.seed,
                 massive_norm=dictionary.massive_norm,
             )
             for prompt in asked
@@ -65,6 +68,7 @@ def attribution_assets(keys: Keys) -> list[dg.AssetsDefinition]:
             "prompts": stacked([one.prompts for one in found], "prompts"),
             "attribution_runs": stacked([one.attribution_runs for one in found], "attribution_runs"),
             "attributions": stacked([one.attributions for one in found], "attributions"),
+            "interventions": stacked([one.interventions for one in found], "interventions"),
         }
         return tables_made(
             stage,
@@ -81,9 +85,10 @@ def attribution_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         group="attribution",
         io="tables",
         loads=["dictionary", "features", "evaluation"],
-        after=["steering_config"],
+        after=["steering_config", "prompts_config"],
         kinds={"pytorch"},
         pool="gpu",
+        code_version="2",
     )
     def steering(
         context: dg.AssetExecutionContext,
@@ -92,35 +97,33 @@ def attribution_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         features: dict[str, pl.DataFrame],
         evaluation: dict[str, pl.DataFrame],
     ) -> dg.MaterializeResult:
-        """Completions with a feature clamped to multiples of its maximum, at every position, the error kept."""
+        """What features do when they are held: completions of the steering prompts, and the questions' answers."""
         from sae.causal.steering import Clamp
-        from sae.causal.tables import steer_prompts
+        from sae.causal.steering_tables import steer_prompts
         from sae.evaluation.steered import steered_features
 
         stage = atlas.stage(context)
         if kept := stage.kept():
             return kept
         config = atlas.config.steering
-        chosen = steered_features(
-            config,
-            dictionary.dictionary_id,
-            features["features"],
-            evaluation["concept_scores"],
-            evaluation["concepts"],
-        )
-        strongest = dict(features["features"].select("index", "max_activation").iter_rows())
-        clamps = [Clamp(index, strength, strongest[index]) for index in chosen for strength in config.strengths]
+        known = (features["features"], evaluation["concept_scores"], evaluation["concepts"])
+        sets = steered_features(config, dictionary.dictionary_id, *known)
+        maxima = dict(features["features"].select("index", "max_activation").iter_rows())
         steered = steer_prompts(
             dictionary.subject(),
             dictionary.manifest.hookpoint,
             dictionary.dictionary,
             dictionary.dictionary_id,
             config.texts(dictionary.facts["model"]["name"]),
-            clamps,
+            [[Clamp(index, strength, maxima[index]) for index in one] for one in sets for strength in config.strengths],
             config.new_tokens,
+            seed=atlas.seed,
             massive_norm=dictionary.massive_norm,
         )
-        return tables_made(stage, dictionary, {"prompts": steered.prompts, "steering": steered.steering})
+        answered = changed_answers(atlas, dictionary, sets, maxima, known)
+        interventions = stacked([steered.interventions, *answered], "interventions")
+        tables = {"prompts": steered.prompts, "steering": steered.steering, "interventions": interventions}
+        return tables_made(stage, dictionary, tables)
 
     @made(
         keys,
@@ -154,6 +157,50 @@ def attribution_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         steering,
         attribution_edges,
     ]
+
+
+def changed_answers(
+    atlas: Atlas,
+    dictionary: Pinned,
+    sets: Sequence[tuple[int, ...]],
+    maxima: Mapping[int, float],
+    known: tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame],
+) -> list[pl.DataFrame]:
+    """`interventions` of the questions of a dictionary's model: the config's swaps, and the sets that it steers."""
+    from sae.causal.interventions import intervene
+    from sae.causal.tables import read_config_prompt
+    from sae.evaluation.planned import planned_steering, planned_swap
+    from sae.evaluation.steered import named_features
+
+    frames = []
+    steered = planned_steering(sets, atlas.config.steering.strengths, maxima)
+    for prompt in atlas.config.prompts:
+        if prompt.model != dictionary.facts["model"]["name"]:
+            continue
+        swaps = []
+        for swap in (swap for swap in atlas.config.swaps if swap.prompt == prompt.id):
+            out, put = (
+                named_features("swaps", side, dictionary.dictionary_id, *known) for side in (swap.out, swap.put)
+            )
+            if out is not None and put is not None:
+                swaps.append((swap, out, put))
+        read = read_config_prompt(dictionary.subject(), dictionary.manifest.hookpoint, prompt)
+        swapped = [
+            planned_swap(read, dictionary.dictionary, out, put, swap.strength, swap.at, maxima)
+            for swap, out, put in swaps
+        ]
+        frames.append(
+            intervene(
+                read,
+                prompt.id,
+                dictionary.dictionary,
+                dictionary.dictionary_id,
+                [*swapped, *steered],
+                atlas.seed,
+                dictionary.massive_norm,
+            )
+        )
+    return frames
 
 
 def neighbouring_sites(atlas: Atlas) -> list[tuple[str, str]]:

@@ -54,6 +54,7 @@ def explanation_of(
         pinned.dictionary_id,
         prompt,
         run_id="",
+        seed=0,
         max_ablated=top,
         massive_norm=pinned.massive_norm,
     )

@@ -70,7 +70,7 @@ def source_version(workspace: Workspace, cell: Cell) -> str:
         case Cell("prompts_config", None):
             return content_id([prompt.model_dump(exclude_defaults=True) for prompt in config.prompts])
         case Cell("steering_config", None):
-            return _hash(config.steering)
+            return _steering_version(config)
         case Cell("reviews_source", None):
             return _reviews_version(workspace.state)
     raise ValueError(f"{cell} is not a source")
@@ -118,6 +118,12 @@ def _scorers_version(config: AtlasConfig) -> str:
         return content_id(list(config.scorers))
     names = {"model", "base_url", "temperature", "seed", "structured", "budget_usd"}
     return content_id([list(config.scorers), config.labeler.model_dump(mode="json", include=names)])
+
+
+def _steering_version(config: AtlasConfig) -> str:
+    if not config.swaps:
+        return _hash(config.steering)
+    return content_id([_hash(config.steering), [_hash(swap) for swap in config.swaps]])
 
 
 def _site_version(config: AtlasConfig, name: str) -> str:

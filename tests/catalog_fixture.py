@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from catalog_rows_causal import causal_rows
 from PIL import Image
 
 from sae.catalog.frames import frame_schema
@@ -77,7 +78,7 @@ def small_frames(store: Store) -> dict[str, pl.DataFrame]:
             (None, LARGE, None, "dddd000011112222:30", None, None, "retired"),
         ],
         **_label_rows(),
-        **_causal_rows(),
+        **causal_rows(LARGE, SMALL, MODEL, RUN, QUESTION),
         **_evaluation_rows(),
     }
     return {name: pl.DataFrame(found, schema=frame_schema(TABLES[name]), orient="row") for name, found in rows.items()}
@@ -224,39 +225,6 @@ def _label(
     written = (label, explanation, 0.8, labeler, "log-odds", *prompt, 0, 0, 0.0, label)
     made = T0 + timedelta(days=day)
     return (label_id, *_id(dictionary, index), *written, "ok", origin, parent, RUN, made)
-
-
-def _causal_rows() -> dict[str, list[tuple]]:
-    tokens = QUESTION.replace(":", " :").split()
-    kobe = tokens.index("Kobe")
-    question = ("kobe", MODEL, QUESTION, "1" * 64, "Sacramento", "Albany", tokens, 6.1, "Sacramento", True)
-    steered = ("visit", MODEL, "I want to visit", "2" * 64, None, None, ["I", "want", "to", "visit"], None, "a", None)
-    on_the_way = [(3, kobe, 2.5, 2.2), (4, kobe, 1.2, 1.1), (6, 7, 0.8, 0.9), (5, 7, 0.4, 0.3), (20, 1, -0.2, None)]
-    return {
-        "prompts": [question, steered],
-        "attribution_runs": [
-            ("kobe", dictionary, "1" * 64, 6.1, 4.7, 1.1, 0.93, len(on_the_way), RUN) for dictionary in (LARGE, SMALL)
-        ],
-        "attributions": [
-            ("kobe", d, f"{d}:{i}", i, position, tokens[position], 5.0, attribution, effect, rank)
-            for d in (LARGE, SMALL)
-            for rank, (i, position, attribution, effect) in enumerate(on_the_way, start=1)
-        ],
-        "attribution_edges": [("kobe", f"{LARGE}:3", kobe, f"{LARGE}:6", 7, 0.7)],
-        "interventions": [
-            ("kobe", LARGE, "ablate", [f"{LARGE}:3"], None, False, "Sacramento", "Albany", 6.1, -0.4),
-            ("kobe", LARGE, "ablate", [f"{LARGE}:20"], None, True, "Sacramento", "Sacramento", 6.1, 6.0),
-        ],
-        "steering": [
-            (*_id(LARGE, 0), "visit", strength, completion, shift)
-            for strength, completion, shift in (
-                (-5.0, "the city", 0.6),
-                (0.0, "a friend", 0.0),
-                (5.0, "the bridge", 0.9),
-                (10.0, "the Golden Gate Bridge", 2.1),
-            )
-        ],
-    }
 
 
 def _evaluation_rows() -> dict[str, list[tuple]]:

@@ -108,7 +108,7 @@ CASES = (
          edit=lambda c: c.update(labeler={"seed": 1})),
     Case("the scorers", ("label_scores", *CATALOG), edit=lambda c: c.update(scorers=["rule"])),
     Case("a threshold that all meet", ("dictionary", *CATALOG), edit=lambda c: c["checks"].update(fvu=0.99)),
-    Case("one question", ("attributions", "attribution_edges", *CATALOG),
+    Case("one question", ("attributions", "steering", "attribution_edges", *CATALOG),
          edit=lambda c: c["prompts"][0].update(target="Boston")),
     Case("a person's word on a label", CATALOG, touch=review),
     Case("a steering prompt", ("steering", *CATALOG), edit=lambda c: c["steering"].update(prompts=[NEW_TEXT])),

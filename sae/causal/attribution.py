@@ -1,7 +1,7 @@
 """Which features push the model towards its answer: attribution of a logit difference by one gradient.
 
 Scaling Monosemanticity, "Features as computational intermediates": attr_i = f_i · (W_dec,i · ∇_x L), the first-order
-effect on L of setting the feature to zero at its position, with L = logit(target) − logit(baseline) at the last one.
+effect on L of setting the feature to zero at its position, with L = logit(target) − logit(baseline) (see `Answer`).
 """
 
 import math
@@ -10,11 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sae.causal.residual import logit_difference, read_positions, single_call, take_apart
+from sae.causal.passes import PromptPass
+from sae.causal.residual import read_positions, take_apart
 from sae.dictionaries.dictionary import Dictionary
 from sae.errors import AtlasError
-from sae.models.encoding import Encoded
-from sae.models.subject import Subject
 
 _TOLERANCE = 1e-3
 """How far the parts may be from the whole, as a share of the sum of their magnitudes: float32 rounding is far below."""
@@ -22,14 +21,8 @@ _TOLERANCE = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """A logit difference and the m active (position, feature) pairs, the largest attribution first."""
+    """The m active (position, feature) pairs of a prompt, the largest attribution first."""
 
-    target_id: int
-    baseline_id: int | None
-    """None: the difference is to the mean logit."""
-    logit_diff: float
-    predicted_id: int
-    """Token with the largest logit at the last position."""
     positions: Tensor
     """int64 [m]."""
     features: Tensor
@@ -48,9 +41,18 @@ class Attribution:
     """x · ∇ summed over positions: equal to `attributed` + `bias_attribution` + `error_attribution`."""
 
     @property
-    def is_correct(self) -> bool:
-        """Whether the model's prediction is the target."""
-        return self.predicted_id == self.target_id
+    def error_share(self) -> float:
+        """The error's part of what features, bias and error carry, each by its magnitude; 0 where nothing carries."""
+        error = abs(self.error_attribution)
+        whole = abs(self.attributed) + abs(self.bias_attribution) + error
+        return error / whole if whole else 0.0
+
+    @property
+    def miss(self) -> float:
+        """How far the parts are from the first-order change, as a share of the sum of their magnitudes."""
+        parts = (self.attributed, self.bias_attribution, self.error_attribution)
+        whole = sum(map(abs, parts)) + abs(self.first_order)
+        return abs(sum(parts) - self.first_order) / whole if whole else 0.0
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -61,30 +63,18 @@ class Attribution:
         return order[:count].sort().values
 
 
-def attribute(
-    subject: Subject,
-    hookpoint: str,
-    dictionary: Dictionary,
-    encoded: Encoded,
-    target_id: int,
-    baseline_id: int | None = None,
-    massive_norm: float = math.inf,
-) -> Attribution:
-    """Attribute the logit difference at the last position to every active feature: one forward, one backward.
+def attribute(prompt: PromptPass, dictionary: Dictionary, massive_norm: float = math.inf) -> Attribution:
+    """Attribute the prompt's logit difference to every feature that is active in it.
 
     The dictionary is applied where `read_positions` says so (`massive_norm` is its limit).
     Raises AtlasError when the parts do not add up to the first-order change x · ∇.
     """
-    x, gradient, scores = _gradient(subject, hookpoint, encoded, target_id, baseline_id)
-    residual = take_apart(dictionary, x, read_positions(encoded.special, x, massive_norm))
+    x, gradient = prompt.x, prompt.gradient
+    residual = take_apart(dictionary, x, read_positions(prompt.encoded.special, x, massive_norm))
     decoder = dictionary.W_dec[residual.features].float()
     attributions = residual.activations * (decoder * gradient[residual.positions]).sum(dim=1)
     order = torch.argsort(attributions, descending=True, stable=True)
     found = Attribution(
-        target_id=target_id,
-        baseline_id=baseline_id,
-        logit_diff=float(logit_difference(scores, target_id, baseline_id)),
-        predicted_id=int(scores.argmax()),
         positions=residual.positions[order],
         features=residual.features[order],
         activations=residual.activations[order],
@@ -97,22 +87,6 @@ def attribute(
     scale = float((x.double() * gradient.double()).abs().sum() + attributions.double().abs().sum())
     _check_sum(found, scale)
     return found
-
-
-def _gradient(
-    subject: Subject, hookpoint: str, encoded: Encoded, target_id: int, baseline_id: int | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """x and ∇_x of the logit difference, float32 [t, d], and the last position's logits [v]."""
-    leaves: list[Tensor] = []
-
-    def leaf(x: Tensor) -> Tensor:
-        leaves.append(x.detach().requires_grad_(True))
-        return leaves[-1]
-
-    with torch.enable_grad():
-        scores = single_call(subject, hookpoint, leaf, encoded)[0]
-        (gradient,) = torch.autograd.grad(logit_difference(scores, target_id, baseline_id), leaves[0])
-    return leaves[0][0].detach().float(), gradient[0].float(), scores.detach()
 
 
 def _check_sum(found: Attribution, scale: float) -> None:

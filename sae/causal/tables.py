@@ -1,24 +1,27 @@
-"""The catalog's frames `prompts`, `attribution_runs`, `attributions` and `steering`."""
+"""The catalog's frames `prompts`, `attribution_runs`, `attributions`, and the ablations among `interventions`."""
 
 import hashlib
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import polars as pl
+import torch
 from torch import Tensor
 
-from sae.causal.ablation import ablate
+from sae.causal.ablation import ablate, ablate_random
+from sae.causal.answer import answer_of
 from sae.causal.attribution import Attribution, attribute
 from sae.causal.correlation import spearman
-from sae.causal.steering import Clamp, steer
+from sae.causal.exchange import Exchange
+from sae.causal.interventions import Intervention, intervene
+from sae.causal.passes import PromptPass, read_prompt
 from sae.config import PromptConfig
 from sae.dictionaries.dictionary import Dictionary
-from sae.errors import AtlasError
-from sae.identity import canonical_json, content_id, feature_id
+from sae.identity import canonical_json, feature_id
 from sae.models.encoding import Encoded
-from sae.models.subject import Subject, collate, logits
+from sae.models.subject import Subject
 
 PROMPTS = pl.Schema(
     {
@@ -41,8 +44,14 @@ ATTRIBUTION_RUNS = pl.Schema(
         "prompt_sha256": pl.String,
         "logit_diff": pl.Float64,
         "attributed": pl.Float64,
+        "bias_attribution": pl.Float64,
         "error_attribution": pl.Float64,
+        "first_order": pl.Float64,
+        "error_share": pl.Float64,
         "ablation_spearman": pl.Float64,
+        "control_spearman": pl.Float64,
+        "ablation_effect": pl.Float64,
+        "control_effect": pl.Float64,
         "n_features": pl.Int32,
         "run_id": pl.String,
     }
@@ -58,20 +67,12 @@ ATTRIBUTIONS = pl.Schema(
         "activation": pl.Float64,
         "attribution": pl.Float64,
         "ablation_effect": pl.Float64,
+        "control_effect": pl.Float64,
         "rank": pl.Int32,
     }
 )
-STEERING = pl.Schema(
-    {
-        "feature_id": pl.String,
-        "dictionary_id": pl.String,
-        "index": pl.Int32,
-        "prompt_id": pl.String,
-        "strength": pl.Float64,
-        "completion": pl.String,
-        "logit_shift": pl.Float64,
-    }
-)
+TAKEN_OUT = 10
+"""Features of largest |attribution| over all positions that are taken out of the whole prompt."""
 
 
 @dataclass(frozen=True)
@@ -81,20 +82,14 @@ class ExplainedPrompt:
     prompts: pl.DataFrame
     """One row; the same under every dictionary of the model."""
     attribution_runs: pl.DataFrame
-    """One row; `n_features` counts the active (position, feature) pairs, `ablation_spearman` is over those ablated."""
+    """One row; `n_features` counts the active (position, feature) pairs, the correlations and mean effects are over
+    those ablated."""
     attributions: pl.DataFrame
-    """All active pairs; rank 1 pushes hardest towards the target. `ablation_effect` is null where none was tried."""
+    """All active pairs; rank 1 pushes hardest towards the target. The effects are null where none was tried."""
+    interventions: pl.DataFrame
+    """The strongest features, each taken out wherever it is active, and their controls."""
     miss: float
     """How far attributions, bias and error are from the first-order change, as a share of the sum of their sizes."""
-
-
-@dataclass(frozen=True)
-class SteeredPrompts:
-    """Prompts continued under clamped features."""
-
-    prompts: pl.DataFrame
-    """A row for each text, without target."""
-    steering: pl.DataFrame
 
 
 def explain_prompt(
@@ -104,109 +99,76 @@ def explain_prompt(
     dictionary_id: str,
     prompt: PromptConfig,
     run_id: str,
+    seed: int,
     max_ablated: int = 50,
     massive_norm: float = math.inf,
+    image: np.ndarray | None = None,
 ) -> ExplainedPrompt:
-    """Attribute a prompt's logit difference, and ablate the `max_ablated` features of largest |attribution|.
+    """Attribute a prompt's logit difference, and ablate the `max_ablated` pairs of largest |attribution|.
 
-    Raises AtlasError when target and baseline begin with the same token.
+    `seed` draws the controls. Raises AtlasError when target and baseline are the same tokens.
     """
-    encoded = subject.codec.encode(prompt.text)
-    target_id, baseline_id = answer_ids(subject, prompt.target, prompt.baseline)
-    found = attribute(subject, hookpoint, dictionary, encoded, target_id, baseline_id, massive_norm)
+    encoded = subject.codec.encode(prompt.text, image)
+    read = read_prompt(subject, hookpoint, encoded, answer_of(subject, prompt.target, prompt.baseline))
+    found = attribute(read, dictionary, massive_norm)
     chosen = found.strongest(max_ablated)
-    effects = ablate(
-        subject,
-        hookpoint,
-        dictionary,
-        encoded,
-        target_id,
-        baseline_id,
-        found.positions[chosen],
-        found.features[chosen],
-        found.activations[chosen],
-    )
+    pairs = (found.positions[chosen], found.features[chosen], found.activations[chosen])
+    effects, controls = ablate(read, dictionary, *pairs), ablate_random(read, dictionary, *pairs, seed=seed)
+    attributed = found.attributions[chosen].cpu().numpy()
     sha256 = prompt_sha256(prompt)
     run = {
         "prompt_id": prompt.id,
         "dictionary_id": dictionary_id,
         "prompt_sha256": sha256,
-        "logit_diff": found.logit_diff,
+        "logit_diff": read.difference,
         "attributed": found.attributed,
+        "bias_attribution": found.bias_attribution,
         "error_attribution": found.error_attribution,
-        "ablation_spearman": spearman(found.attributions[chosen].cpu().numpy(), effects.cpu().numpy()),
+        "first_order": found.first_order,
+        "error_share": found.error_share,
+        "ablation_spearman": spearman(attributed, effects.cpu().numpy()),
+        "control_spearman": spearman(attributed, controls.cpu().numpy()),
+        "ablation_effect": _mean_size(effects),
+        "control_effect": _mean_size(controls),
         "n_features": len(found),
         "run_id": run_id,
     }
-    row = _prompt_row(subject, prompt.id, prompt.text, sha256, encoded, found.predicted_id) | {
+    row = prompt_row(subject, prompt.id, prompt.text, sha256, encoded, read.predicted_id) | {
         "target": prompt.target,
         "baseline": prompt.baseline,
-        "logit_diff": found.logit_diff,
-        "is_correct": found.is_correct,
+        "logit_diff": read.difference,
+        "is_correct": read.is_correct,
     }
-    parts = (found.attributed, found.bias_attribution, found.error_attribution)
-    size = sum(map(abs, parts)) + abs(found.first_order)
+    planned = [Intervention("ablate", Exchange(out=frozenset({feature}))) for feature in _carriers(found)]
     return ExplainedPrompt(
-        miss=abs(sum(parts) - found.first_order) / size if size else 0.0,
         prompts=pl.DataFrame([row], schema=PROMPTS),
         attribution_runs=pl.DataFrame([run], schema=ATTRIBUTION_RUNS),
-        attributions=_attribution_rows(prompt.id, dictionary_id, encoded, found, chosen, effects),
+        attributions=_attribution_rows(prompt.id, dictionary_id, encoded, found, chosen, effects, controls),
+        interventions=intervene(read, prompt.id, dictionary, dictionary_id, planned, seed, massive_norm),
+        miss=found.miss,
     )
 
 
-def answer_ids(subject: Subject, target: str, baseline: str | None) -> tuple[int, int | None]:
-    """First tokens of the two continuations. Raises AtlasError when they are the same."""
-    target_id = subject.codec.first_token(target)
-    baseline_id = None if baseline is None else subject.codec.first_token(baseline)
-    if target_id == baseline_id:
-        raise AtlasError(
-            f"{target!r} and {baseline!r} begin with the same token of {subject.name}; take another baseline."
-        )
-    return target_id, baseline_id
+def read_config_prompt(subject: Subject, hookpoint: str, prompt: PromptConfig) -> PromptPass:
+    """A prompt of the config, read once. Raises AtlasError when target and baseline are the same tokens."""
+    answer = answer_of(subject, prompt.target, prompt.baseline)
+    return read_prompt(subject, hookpoint, subject.codec.encode(prompt.text), answer)
 
 
 def prompt_sha256(prompt: PromptConfig) -> str:
     """Hash of what is asked: text, target and baseline."""
-    return _sha256({"text": prompt.text, "target": prompt.target, "baseline": prompt.baseline})
+    return text_sha256({"text": prompt.text, "target": prompt.target, "baseline": prompt.baseline})
 
 
-def steer_prompts(
-    subject: Subject,
-    hookpoint: str,
-    dictionary: Dictionary,
-    dictionary_id: str,
-    texts: Sequence[str],
-    clamps: Sequence[Clamp],
-    new_tokens: int,
-    massive_norm: float = math.inf,
-) -> SteeredPrompts:
-    """Continue every text under every clamp. A prompt's id is the hash of model and text."""
-    prompts: list[dict[str, Any]] = []
-    rows: list[dict[str, Any]] = []
-    for text in texts:
-        encoded = subject.codec.encode(text)
-        prompt_id = content_id([subject.model_id, text])
-        predicted = int(logits(subject, collate(subject, [encoded]))[0, -1].argmax())
-        prompts.append(_prompt_row(subject, prompt_id, text, _sha256({"text": text}), encoded, predicted))
-        rows += [
-            {
-                "feature_id": feature_id(dictionary_id, steered.clamp.feature),
-                "dictionary_id": dictionary_id,
-                "index": steered.clamp.feature,
-                "prompt_id": prompt_id,
-                "strength": float(steered.clamp.strength),
-                "completion": steered.completion,
-                "logit_shift": steered.logit_shift,
-            }
-            for steered in steer(subject, hookpoint, dictionary, encoded, clamps, new_tokens, massive_norm)
-        ]
-    steering = pl.DataFrame(rows, schema=STEERING).sort("dictionary_id", "index", "prompt_id", "strength")
-    return SteeredPrompts(pl.DataFrame(prompts, schema=PROMPTS), steering)
+def text_sha256(value: Any) -> str:
+    """SHA-256 of a JSON value."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
-def _prompt_row(
+def prompt_row(
     subject: Subject, prompt_id: str, text: str, sha256: str, encoded: Encoded, predicted_id: int
 ) -> dict[str, Any]:
+    """A row of `prompts` that asks for no answer."""
     return {
         "prompt_id": prompt_id,
         "model_id": subject.model_id,
@@ -221,10 +183,23 @@ def _prompt_row(
     }
 
 
+def _carriers(found: Attribution) -> list[int]:
+    """The `TAKEN_OUT` features of largest |attribution| over all positions."""
+    features, place = torch.unique(found.features, return_inverse=True)
+    total = found.attributions.new_zeros(len(features)).index_add_(0, place, found.attributions)
+    return features[torch.argsort(total.abs(), descending=True, stable=True)[:TAKEN_OUT]].tolist()
+
+
 def _attribution_rows(
-    prompt_id: str, dictionary_id: str, encoded: Encoded, found: Attribution, chosen: Tensor, effects: Tensor
+    prompt_id: str,
+    dictionary_id: str,
+    encoded: Encoded,
+    found: Attribution,
+    chosen: Tensor,
+    effects: Tensor,
+    controls: Tensor,
 ) -> pl.DataFrame:
-    effect_of = dict(zip(chosen.tolist(), effects.tolist(), strict=True))
+    effect_of, control_of = (dict(zip(chosen.tolist(), e.tolist(), strict=True)) for e in (effects, controls))
     positions, features = found.positions.tolist(), found.features.tolist()
     return pl.DataFrame(
         {
@@ -237,11 +212,12 @@ def _attribution_rows(
             "activation": found.activations.tolist(),
             "attribution": found.attributions.tolist(),
             "ablation_effect": [effect_of.get(row) for row in range(len(found))],
+            "control_effect": [control_of.get(row) for row in range(len(found))],
             "rank": range(1, len(found) + 1),
         },
         schema=ATTRIBUTIONS,
     )
 
 
-def _sha256(value: Any) -> str:
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+def _mean_size(effects: Tensor) -> float | None:
+    return float(effects.abs().mean()) if len(effects) else None

@@ -7,6 +7,7 @@ from sae.config.atlas import (
     ScheduleConfig,
     SteeringConfig,
     SteeringPromptConfig,
+    SwapConfig,
 )
 from sae.config.imported import FORMATS, Format, ImportConfig, NeuronsConfig
 from sae.config.inputs import CorpusConfig, ModelConfig, SiteConfig
@@ -34,6 +35,7 @@ __all__ = [
     "SiteConfig",
     "SteeringConfig",
     "SteeringPromptConfig",
+    "SwapConfig",
     "Workspace",
     "load_workspace",
     "parse_config",

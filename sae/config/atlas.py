@@ -46,8 +46,9 @@ class SteeringConfig(Section):
     """Multiples of the feature's maximal activation; 0 leaves the model as it is."""
     prompts: tuple[str | SteeringPromptConfig, ...] = ()
     """Texts to go on from: for every model, or `{model: …, text: …}` for one."""
-    features: tuple[str, ...] = ()
-    """Features by concept name or by `<dictionary_id>:<index>`; empty takes the best-known ones."""
+    features: tuple[str | tuple[str, ...], ...] = ()
+    """Features by concept name or by `<dictionary_id>:<index>`, a list of them to be held at once; empty takes the
+    best-known ones."""
     max_features: int = Field(default=3, ge=0)
     """How many best-known features are steered where `features` is empty."""
     new_tokens: int = Field(default=8, ge=1)
@@ -69,6 +70,21 @@ class PromptConfig(Section):
     """The continuation whose logit is explained."""
     baseline: str | None = None
     """The continuation it is compared with; the mean logit by default."""
+
+
+class SwapConfig(Section):
+    """Features taken out of a question's prompt and others put in their place: does the answer follow?"""
+
+    prompt: Name
+    """The `id` of a question under `prompts`."""
+    out: tuple[str, ...] = ()
+    """Features by concept name or by `<dictionary_id>:<index>`, held at 0."""
+    put: tuple[str, ...] = Field(min_length=1)
+    """Features held at `strength`."""
+    strength: float = 1.0
+    """Multiple of each put-in feature's maximal activation."""
+    at: tuple[str, ...] = ()
+    """Tokens of the prompt where this is done; empty for where a feature taken out is active, and the last one."""
 
 
 class ScheduleConfig(Section):
@@ -118,6 +134,7 @@ class AtlasConfig(Section):
     checks: CheckConfig = CheckConfig()
     steering: SteeringConfig = SteeringConfig()
     prompts: tuple[PromptConfig, ...] = ()
+    swaps: tuple[SwapConfig, ...] = ()
     schedule: ScheduleConfig = ScheduleConfig()
     baselines: tuple[BaselineConfig, ...] = ()
 
@@ -130,6 +147,7 @@ class AtlasConfig(Section):
         _known("prompts", "model", {prompt.model for prompt in self.prompts}, set(self.models))
         steered = {prompt.model for prompt in self.steering.prompts if not isinstance(prompt, str)}
         _known("steering.prompts", "model", steered, set(self.models))
+        _known("swaps", "prompt", {swap.prompt for swap in self.swaps}, {prompt.id for prompt in self.prompts})
         _unique("scorers", list(self.scorers))
         asking = sorted(MODEL_SCORERS & set(self.scorers))
         if asking and None in (self.labeler.model, self.labeler.price, self.labeler.budget_usd):

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sae.causal.ablation import ablate
+from sae.causal.answer import Answer
 from sae.causal.attribution import attribute
 from sae.causal.correlation import spearman
+from sae.causal.passes import read_prompt
 from sae.dictionaries.dictionary import Dictionary
 from sae.evaluation.measures import Measure, mean
 from sae.models.encoding import Encoded
@@ -15,12 +17,10 @@ from sae.models.subject import Subject
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """A prompt and the answers whose logits are compared."""
+    """A prompt and what is asked about it."""
 
     encoded: Encoded
-    target_id: int
-    baseline_id: int | None = None
-    """None: the mean logit."""
+    answer: Answer
 
 
 def attribution_agreement(
@@ -41,13 +41,11 @@ def attribution_agreement(
     correlations: list[float] = []
     controls: list[float] = []
     for prompt in prompts:
-        asked = (prompt.encoded, prompt.target_id, prompt.baseline_id)
-        found = attribute(subject, hookpoint, dictionary, *asked, massive_norm)
+        read = read_prompt(subject, hookpoint, prompt.encoded, prompt.answer)
+        found = attribute(read, dictionary, massive_norm)
         rows = found.strongest(max_ablated)
         activations = found.activations[rows]
-        effects = ablate(
-            subject, hookpoint, dictionary, *asked, found.positions[rows], found.features[rows], activations
-        ).cpu()
+        effects = ablate(read, dictionary, found.positions[rows], found.features[rows], activations).cpu()
         correlation = spearman(found.attributions[rows].cpu().numpy(), effects.numpy())
         if correlation is not None:
             correlations.append(correlation)

@@ -11,15 +11,16 @@ from random import Random
 
 import torch
 
+from sae.causal.answer import Answer
 from sae.causal.attribution import attribute
 from sae.causal.exchange import Exchange, exchange
+from sae.causal.passes import PromptPass, read_prompt
 from sae.dictionaries.dictionary import Dictionary
 from sae.evaluation.measures import Measure, share
 from sae.evaluation.stand_ins import StandIn
 from sae.evaluation.world_questions import answer_id, encode_question
 from sae.models.encoding import Encoded
-from sae.models.hookpoints import read_outputs
-from sae.models.subject import Subject, collate
+from sae.models.subject import Subject
 from sae.world.facts import Facts, load_facts
 from sae.world.truth import Question, questions
 
@@ -69,16 +70,16 @@ def chain_measures(
     counts = {name: [0, 0] for name in ("chain_in_top10", "state_active", "swap_follows", "chain_swap")}
     for number, prompt in enumerate(asked):
         own, other = (_present(chain, stand_ins) for chain in (prompt.chain, prompt.other))
-        top = _top_features(subject, hookpoint, dictionary, prompt, massive_norm)
+        read = read_prompt(subject, hookpoint, prompt.encoded, Answer((prompt.target_id,), (prompt.other_id,)))
+        top = _top_features(read, dictionary, massive_norm)
         _note(counts["chain_in_top10"], bool(top & _indices(own)), bool(top & _indices(other)))
-        active = _active_features(subject, hookpoint, dictionary, prompt.encoded)
+        active = _active_features(read, dictionary)
         _note(counts["state_active"], *(bool(active & _indices(c, ("state",))) for c in (own, other)))
-        swaps = [_swap(own, other, ("state",), 1.0), _swap(own, other, CHAIN, CHAIN_STRENGTH)]
-        made = exchange(
-            subject, hookpoint, dictionary, prompt.encoded, swaps, _places(prompt), seed + number, massive_norm
-        )
+        places = _places(prompt)
+        swaps = [_swap(own, other, ("state",), 1.0, places), _swap(own, other, CHAIN, CHAIN_STRENGTH, places)]
+        made = exchange(read, dictionary, swaps, seed + number, massive_norm)
         for row, name in enumerate(("swap_follows", "chain_swap")):
-            follows = (int(scores[row].argmax()) == prompt.other_id for scores in (made.after, made.control))
+            follows = (int(outcome.predicted[row]) == prompt.other_id for outcome in (made.after, made.control))
             _note(counts[name], *(bool(swaps[row].put) and one for one in follows))
     measures = []
     for name, (hits, controls) in counts.items():
@@ -123,28 +124,31 @@ def _indices(chain: Mapping[str, StandIn], kinds: Sequence[str] = CHAIN) -> set[
     return {chain[kind].index for kind in kinds if kind in chain}
 
 
-def _swap(own: Mapping[str, StandIn], other: Mapping[str, StandIn], kinds: Sequence[str], times: float) -> Exchange:
+def _swap(
+    own: Mapping[str, StandIn],
+    other: Mapping[str, StandIn],
+    kinds: Sequence[str],
+    times: float,
+    places: tuple[int, ...],
+) -> Exchange:
     put = {other[kind].index: times * other[kind].own_mention for kind in kinds if kind in other}
-    return Exchange(frozenset(_indices(own, kinds)), put)
+    return Exchange(frozenset(_indices(own, kinds)), put, places)
 
 
-def _places(prompt: _Prompt) -> list[int]:
+def _places(prompt: _Prompt) -> tuple[int, ...]:
     name = prompt.encoded.tokens.index(prompt.question.name or "")
     last = len(prompt.encoded) - 1
-    return sorted({name, min(name + 1, last), last})
+    return tuple(sorted({name, min(name + 1, last), last}))
 
 
-def _top_features(
-    subject: Subject, hookpoint: str, dictionary: Dictionary, prompt: _Prompt, massive_norm: float
-) -> set[int]:
-    found = attribute(subject, hookpoint, dictionary, prompt.encoded, prompt.target_id, prompt.other_id, massive_norm)
+def _top_features(read: PromptPass, dictionary: Dictionary, massive_norm: float) -> set[int]:
+    found = attribute(read, dictionary, massive_norm)
     total = found.attributions.new_zeros(dictionary.d_sae).index_add_(0, found.features, found.attributions)
     return set(torch.topk(total, min(TOP, len(total))).indices.tolist())
 
 
-def _active_features(subject: Subject, hookpoint: str, dictionary: Dictionary, encoded: Encoded) -> set[int]:
-    x = read_outputs(subject, collate(subject, [encoded]), [hookpoint])[hookpoint][0].float()
-    codes = dictionary.encode(x[torch.from_numpy(~encoded.special).to(x.device)])
+def _active_features(read: PromptPass, dictionary: Dictionary) -> set[int]:
+    codes = dictionary.encode(read.x[torch.from_numpy(~read.encoded.special).to(read.x.device)])
     return set((codes > 0).any(dim=0).nonzero()[:, 0].tolist())
 
 

@@ -36,15 +36,13 @@ def steering_measure(
     facts = load_facts()
     entities = [facts.entities[name] for name in facts.of_kind(*KINDS)]
     found = [stand_ins.get(entity.concept_id) for entity in entities]
-    clamps = [Clamp(one.index, STRENGTH, one.maximum) for one in found if one]
+    clamps = [(Clamp(one.index, STRENGTH, one.maximum),) for one in found if one]
     about = {entity.name: related_names(facts, entity.name) for entity in entities}
     known = [entity.name for entity, one in zip(entities, found, strict=True) if one]
     hits = controls = 0
     for opening in OPENINGS:
         encoded = subject.codec.encode(opening)
-        unsteered, *steered = steer(
-            subject, hookpoint, dictionary, encoded, [Clamp(0, 0.0, 0.0), *clamps], NEW_TOKENS, massive_norm
-        )
+        unsteered, *steered = steer(subject, hookpoint, dictionary, encoded, [(), *clamps], NEW_TOKENS, massive_norm)
         hits += sum(_holds(subject, one, about[name]) for one, name in zip(steered, known, strict=True))
         controls += sum(_holds(subject, unsteered, names) for names in about.values())
     n = len(entities) * len(OPENINGS)

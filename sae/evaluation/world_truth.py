@@ -9,6 +9,7 @@ from random import Random
 
 import polars as pl
 
+from sae.causal.answer import Answer
 from sae.dictionaries.dictionary import Dictionary
 from sae.evaluation.agreement import Asked, attribution_agreement
 from sae.evaluation.exams import Exercise, exam
@@ -99,6 +100,7 @@ def _prompts(subject: Subject, seed: int) -> list[Asked]:
         alike = {q.answer for q in asked if (q.place, q.relation) == (question.place, question.relation)}
         others = sorted(alike - {question.answer})
         # A relation of which the seed holds out a single answer is asked against the mean logit.
-        baseline = subject.codec.first_token(rng.choice(others)) if others else None
-        prompts.append(Asked(encode_question(subject, question), answer_id(subject, question), baseline))
+        baseline = (subject.codec.first_token(rng.choice(others)),) if others else None
+        asked_for = Answer((answer_id(subject, question),), baseline)
+        prompts.append(Asked(encode_question(subject, question), asked_for))
     return prompts

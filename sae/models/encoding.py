@@ -67,3 +67,10 @@ class Codec(Protocol):
         Raises AtlasError when the vocabulary cannot express it.
         """
         ...
+
+    def continuation(self, text: str) -> list[int]:
+        """All the ids of `text` as it goes on after a prompt, one or more.
+
+        Raises AtlasError when the vocabulary cannot express it.
+        """
+        ...

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -99,7 +99,11 @@ def extended(inputs: dict[str, Tensor], ids: Tensor) -> dict[str, Tensor]:
 
 def logits(subject: Subject, inputs: dict[str, Tensor]) -> Tensor:
     """Next-token logits [b, t, v] of a collated batch. Raises AtlasError for a model without a language head."""
-    output = subject.module(**inputs)
+    return logits_of(subject, subject.module(**inputs))
+
+
+def logits_of(subject: Subject, output: Any) -> Tensor:
+    """The logits [b, t, v] in what a forward pass gave. Raises AtlasError for a model without a language head."""
     scores = getattr(output, "logits", None)
     if not isinstance(scores, Tensor):
         raise AtlasError(f"{subject.name} ({subject.architecture}) has no language head, so it predicts no tokens.")

@@ -58,12 +58,25 @@ class TransformersCodec:
 
         Raises AtlasError when the vocabulary cannot express it.
         """
+        return self._after_a_prompt(text)[0]
+
+    def continuation(self, text: str) -> list[int]:
+        """All the ids of ` text` as it goes on after a prompt.
+
+        Raises AtlasError when the vocabulary cannot express it.
+        """
+        ids = self._after_a_prompt(text)
+        if self._tokenizer.unk_token_id in ids:
+            raise AtlasError(f"The vocabulary cannot spell all of {text!r}: write it another way.")
+        return ids
+
+    def _after_a_prompt(self, text: str) -> list[int]:
         spaced = text if text[:1].isspace() else f" {text}"
         for candidate in (spaced, text):
             ids = self._tokenizer(candidate, add_special_tokens=False, verbose=False)["input_ids"]
             # A lone space comes first where the vocabulary has no pieces that begin with one.
             if ids and ids[0] != self._tokenizer.unk_token_id and self.token(ids[0]).strip():
-                return int(ids[0])
+                return [int(token_id) for token_id in ids]
         raise AtlasError(f"The vocabulary has no token that begins {text!r}: write it another way.")
 
     def _tokenised(self, text: str, modality: Modality, split_special_tokens: bool = False) -> Encoded:

@@ -102,6 +102,13 @@ class WorldCodec:
             raise AtlasError("An empty text has no first token: name the word that is wanted.")
         return self.ids[found[0]]
 
+    def continuation(self, text: str) -> list[int]:
+        """All the ids of `text` as it goes on after a prompt."""
+        ids = [self.ids[token] for token, _ in self._split(text)]
+        if not ids:
+            raise AtlasError("An empty text has no tokens: name the words that are wanted.")
+        return ids
+
     def _split(self, text: str) -> Iterator[tuple[str, int]]:
         position = 0
         while position < len(text):

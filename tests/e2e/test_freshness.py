@@ -88,7 +88,7 @@ CASES = {
     "a prompt": Case(
         lambda config: config["prompts"][0].update(target="Boston"),
         untouched,
-        both("attributions") | {"attribution_edges"} | CATALOG,
+        both("attributions", "steering") | {"attribution_edges"} | CATALOG,
     ),
     "the labeler's seed": Case(
         lambda config: config.update(labeler={"seed": 1}),
@@ -186,4 +186,4 @@ def test_a_lost_event_log_still_publishes_the_next_change(place):
     outcome = run(place.config)
 
     assert outcome.failed == {}
-    assert {cell.asset for cell in outcome.made} == {"attributions", "attribution_edges", *CATALOG}
+    assert {cell.asset for cell in outcome.made} == {"attributions", "steering", "attribution_edges", *CATALOG}

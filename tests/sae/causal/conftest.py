@@ -47,6 +47,9 @@ class LetterCodec:
             raise AtlasError(f"unknown word {text!r}")
         return WORDS.index(text)
 
+    def continuation(self, text: str) -> list[int]:
+        return [self.first_token(word) for word in text.split()]
+
 
 class LinearLM(nn.Module):
     """Embedding, `layers.1`, a causal linear mixture over positions, unembedding: linear in what `layers.1` gives."""

@@ -3,6 +3,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from sae.causal.answer import Answer
 from sae.dictionaries.dictionary import Dictionary
 from sae.evaluation.agreement import Asked, attribution_agreement
 from sae.models.encoding import Encoded
@@ -40,7 +41,7 @@ def dictionary() -> Dictionary:
 def test_a_nearly_linear_model_agrees_with_itself_and_the_control_is_activation(
     subject: Subject, dictionary: Dictionary
 ):
-    prompts = [Asked(prompt([1, 2, 3, n]), 5, 6) for n in range(4, 8)]
+    prompts = [Asked(prompt([1, 2, 3, n]), Answer((5,), (6,))) for n in range(4, 8)]
     found = attribution_agreement(subject, "layers.0", dictionary, prompts, seed=0)
     assert found.metric == "attribution_ablation_spearman"
     assert found.n == 4
@@ -53,5 +54,5 @@ def test_a_nearly_linear_model_agrees_with_itself_and_the_control_is_activation(
 
 def test_prompts_without_an_active_feature_are_left_out(subject: Subject, dictionary: Dictionary):
     silent = Dictionary(dictionary.W_enc, torch.full((24,), -1e6), dictionary.W_dec, dictionary.b_dec, "standard")
-    found = attribution_agreement(subject, "layers.0", silent, [Asked(prompt([1, 2]), 5)], seed=0)
+    found = attribution_agreement(subject, "layers.0", silent, [Asked(prompt([1, 2]), Answer((5,)))], seed=0)
     assert (found.value, found.n, found.details["left_out"]) == (None, 0, 1)
