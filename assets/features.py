@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 
 from orchestration.asset import OWNERS, made
+from orchestration.mapping import placed
 from orchestration.partitions import Keys
 from orchestration.pinned import Pinned
 from orchestration.resources import Atlas
@@ -81,7 +82,13 @@ def features_assets(keys: Keys) -> list[dg.AssetsDefinition]:
             yield tables_made(stage, dictionary, tables[stage.cell.asset])
 
     @made(
-        keys, "feature_map", group="features", io="tables", loads=["dictionary", "features", "labels"], kinds={"umap"}
+        keys,
+        "feature_map",
+        group="features",
+        io="tables",
+        loads=["dictionary", "features", "labels", "neighbors"],
+        kinds={"umap"},
+        code_version="2",
     )
     def feature_map(
         context: dg.AssetExecutionContext,
@@ -89,17 +96,20 @@ def features_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         dictionary: Pinned,
         features: dict[str, pl.DataFrame],
         labels: dict[str, pl.DataFrame],
+        neighbors: dict[str, pl.DataFrame],
     ) -> dg.MaterializeResult:
-        """The live features on a plane, related ones close together, and clusters named by their members' labels."""
-        from sae.features.map import cluster_frame
-        from sae.features.map import feature_map as place
+        """The live features on a plane, related ones close together, and clusters named by their members' labels.
+
+        A map that follows another begins where that one left the features that were carried.
+        """
+        from sae.features.cluster_names import cluster_frame
 
         stage = atlas.stage(context)
         if kept := stage.kept():
             return kept
-        places = place(dictionary.directions(features["features"]), atlas.seed)
+        places, facts = placed(atlas, stage, dictionary, features["features"], neighbors["neighbors"])
         clusters = cluster_frame(places, labels["labels"])
-        return tables_made(stage, dictionary, {"feature_map": places, "clusters": clusters})
+        return tables_made(stage, dictionary, {"feature_map": places, "clusters": clusters}, facts=facts)
 
     @made(keys, "logit_weights", group="features", io="tables", loads=["dictionary", "features"], kinds={"pytorch"})
     def logit_weights(

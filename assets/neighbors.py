@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 
 from assets.features import tables_made
-from orchestration.asset import made
+from orchestration.asset import made, source
 from orchestration.checks import at_most
 from orchestration.partitions import Cell, Keys
 from orchestration.pinned import Pinned
@@ -22,25 +22,47 @@ def neighbors_definitions() -> dg.Definitions:
     return dg.Definitions(assets=neighbors_assets(Keys(load_workspace().config)))
 
 
-def neighbors_assets(keys: Keys) -> list[dg.AssetsDefinition]:
+def neighbors_assets(keys: Keys) -> list[Any]:
     """`neighbors`, `cross_neighbors` and `feature_matches`."""
 
-    @made(keys, "neighbors", group="neighbors", io="tables", loads=["dictionary", "features"], kinds={"pytorch"})
+    @made(
+        keys,
+        "neighbors",
+        group="neighbors",
+        io="tables",
+        loads=["dictionary", "features"],
+        after=["neighbors_config"],
+        kinds={"pytorch"},
+        code_version="2",
+    )
     def neighbors(
         context: dg.AssetExecutionContext, atlas: Atlas, dictionary: Pinned, features: dict[str, pl.DataFrame]
     ) -> dg.MaterializeResult:
         """The nearest features of the same dictionary, by the cosine of their decoder rows."""
+        from sae.evaluation.measures import evaluation_frame
         from sae.features.neighbors import neighbors_within
 
         stage = atlas.stage(context)
         if kept := stage.kept():
             return kept
         directions = dictionary.directions(features["features"])
-        frame = neighbors_within(directions)
+        exact_below = atlas.config.neighbors.exact_below
+        frame, measures = neighbors_within(directions, exact_below=exact_below, seed=atlas.seed)
+        tables = {"neighbors": frame}
+        if measures:
+            tables["evaluation"] = evaluation_frame(dictionary.dictionary_id, measures, atlas.seed)
         lonely = len(directions.index) - frame["feature_id"].n_unique()
-        return tables_made(stage, dictionary, {"neighbors": frame}, checks=[at_most("neighbors_complete", lonely, 0)])
+        return tables_made(stage, dictionary, tables, checks=[at_most("neighbors_complete", lonely, 0)])
 
-    @made(keys, "cross_neighbors", group="neighbors", io="tables", after=["dictionary", "features"], kinds={"pytorch"})
+    @made(
+        keys,
+        "cross_neighbors",
+        group="neighbors",
+        io="tables",
+        after=["dictionary", "features", "neighbors_config"],
+        kinds={"pytorch"},
+        code_version="2",
+    )
     def cross_neighbors(context: dg.AssetExecutionContext, atlas: Atlas) -> dg.MaterializeResult:
         """The nearest features of the site's other dictionaries, and how features of a small one split in a large."""
         from sae.features.families import families
@@ -54,7 +76,7 @@ def neighbors_assets(keys: Keys) -> list[dg.AssetsDefinition]:
             for pair, pinned in atlas.pinned(context.partition_key).items()
         ]
         across = [
-            neighbors_across(one, others)
+            neighbors_across(one, others, exact_below=atlas.config.neighbors.exact_below, seed=atlas.seed)
             for _, one in site
             if (others := [other for _, other in site if other is not one])
         ]
@@ -78,7 +100,12 @@ def neighbors_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         ]
         return site_tables_made(stage, {"feature_matches": stacked(frames, "feature_matches")})
 
-    return [neighbors, cross_neighbors, feature_matches]
+    return [
+        source(keys, "neighbors_config", group="neighbors", description="How the nearest features are found."),
+        neighbors,
+        cross_neighbors,
+        feature_matches,
+    ]
 
 
 def site_tables_made(stage: Any, tables: dict[str, pl.DataFrame]) -> dg.MaterializeResult:

@@ -28,6 +28,7 @@ PARTITIONED_BY: dict[str, Kind] = {
     "checks_config": "none",
     "labeler_config": "none",
     "scorers_config": "none",
+    "neighbors_config": "none",
     "prompts_config": "none",
     "steering_config": "none",
     "reviews_source": "none",

@@ -23,6 +23,7 @@ SOURCES = (
     "checks_config",
     "labeler_config",
     "scorers_config",
+    "neighbors_config",
     "prompts_config",
     "steering_config",
     "reviews_source",
@@ -67,6 +68,8 @@ def source_version(workspace: Workspace, cell: Cell) -> str:
             return _hash(config.labeler, leave_out=set(NO_MATTER))
         case Cell("scorers_config", None):
             return _scorers_version(config)
+        case Cell("neighbors_config", None):
+            return _hash(config.neighbors)
         case Cell("prompts_config", None):
             return content_id([prompt.model_dump(exclude_defaults=True) for prompt in config.prompts])
         case Cell("steering_config", None):

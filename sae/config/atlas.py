@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from sae.config.imported import ImportConfig, NeuronsConfig
 from sae.config.inputs import CorpusConfig, ModelConfig, SiteConfig
 from sae.config.labeling import MODEL_SCORERS, LabelerConfig, Scorer
+from sae.config.neighbors import NeighborsConfig
 from sae.config.recipe import RecipeConfig
 from sae.config.section import Name, Section
 
@@ -132,6 +133,7 @@ class AtlasConfig(Section):
     scorers: tuple[Scorer, ...] = ("rule",)
     """Who judges the labels. `rule` and `truth` are free; the others ask the labeler's model and spend its budget."""
     checks: CheckConfig = CheckConfig()
+    neighbors: NeighborsConfig = NeighborsConfig()
     steering: SteeringConfig = SteeringConfig()
     prompts: tuple[PromptConfig, ...] = ()
     swaps: tuple[SwapConfig, ...] = ()

@@ -10,11 +10,15 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sae.evaluation.measures import Measure
+from sae.features.approximate import approximately_nearest, recall_measure
 from sae.features.frames import feature_columns
 from sae.features.nearest import nearest
 
 SIZE = 15
 """Neighbours kept of each feature: those that the map asks for."""
+EXACT_BELOW = 200_000
+"""Live features from which on an index is asked: up to there every pair is compared, in minutes on one core."""
 
 
 @dataclass(frozen=True)
@@ -34,18 +38,41 @@ def live_directions(W_dec: Tensor, is_dead: NDArray[np.bool_], dictionary_id: st
     return Directions(dictionary_id, index, F.normalize(W_dec[index].to(torch.float32), dim=1))
 
 
-def neighbors_within(directions: Directions, size: int = SIZE) -> pl.DataFrame:
-    """The frame `neighbors` of one dictionary, scope `same`: only live features have and are neighbours."""
-    cosines, indices = nearest(directions.vectors, directions.vectors, size, exclude_same=True)
-    return _frame(directions, directions, cosines, indices, "same")
+def neighbors_within(
+    directions: Directions, size: int = SIZE, exact_below: int = EXACT_BELOW, seed: int = 0
+) -> tuple[pl.DataFrame, list[Measure]]:
+    """The frame `neighbors` of one dictionary, scope `same`: only live features have and are neighbours.
+
+    With `exact_below` live features or more an index is asked instead, and its recall is measured; the seed decides
+    both.
+    """
+    vectors = directions.vectors
+    if len(vectors) < exact_below:
+        return _frame(directions, directions, *nearest(vectors, vectors, size, exclude_same=True), "same"), []
+    cosines, indices = approximately_nearest(vectors, vectors, size, True, seed)
+    measure = recall_measure(vectors, vectors, indices, True, seed)
+    return _frame(directions, directions, cosines, indices, "same"), [measure]
 
 
-def neighbors_across(directions: Directions, others: Sequence[Directions], size: int = SIZE) -> pl.DataFrame:
+def neighbors_across(
+    directions: Directions,
+    others: Sequence[Directions],
+    size: int = SIZE,
+    exact_below: int = EXACT_BELOW,
+    seed: int = 0,
+) -> pl.DataFrame:
     """The frame `neighbors` from one dictionary to the others of its site, scope `cross`.
 
-    The `size` nearest features of each other dictionary, ranked all together.
+    The `size` nearest features of each other dictionary, ranked all together; of one with `exact_below` live features
+    or more, as an index finds them.
     """
-    frames = [_frame(directions, other, *nearest(directions.vectors, other.vectors, size), "cross") for other in others]
+
+    def found(other: Directions) -> tuple[Tensor, Tensor]:
+        if len(other.vectors) < exact_below:
+            return nearest(directions.vectors, other.vectors, size)
+        return approximately_nearest(directions.vectors, other.vectors, size, False, seed)
+
+    frames = [_frame(directions, other, *found(other), "cross") for other in others]
     ordered = pl.concat(frames).sort("index", "similarity", "neighbor_id", descending=[False, True, False])
     return ordered.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over("index").alias("rank"))
 

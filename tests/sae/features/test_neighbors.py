@@ -17,7 +17,7 @@ def test_only_live_features_have_and_are_neighbours():
     dead[[3, 7]] = True
     directions = live_directions(_unit(30, 8, 0) * 3, dead, "d")
 
-    frame = neighbors_within(directions, size=5)
+    frame, _ = neighbors_within(directions, size=5)
 
     assert frame.columns == ["feature_id", "dictionary_id", "index", "rank", "neighbor_id", "similarity", "scope"]
     assert len(frame) == 28 * 5
@@ -28,7 +28,7 @@ def test_only_live_features_have_and_are_neighbours():
 
 
 def test_one_live_feature_has_no_neighbours():
-    assert len(neighbors_within(live_directions(_unit(1, 8, 0), np.zeros(1, bool), "d"))) == 0
+    assert len(neighbors_within(live_directions(_unit(1, 8, 0), np.zeros(1, bool), "d"))[0]) == 0
 
 
 def test_neighbours_across_dictionaries():
