@@ -8,6 +8,7 @@ import dagster as dg
 
 from orchestration.asset import made, source
 from orchestration.checks import at_least, at_most
+from orchestration.parents import open_parent
 from orchestration.partitions import Cell, Keys
 from orchestration.pinned import Basis
 from orchestration.resources import Atlas
@@ -38,29 +39,29 @@ def baselines_assets(keys: Keys) -> list[dg.AssetsDefinition]:
     )
     def baseline(context: dg.AssetExecutionContext, atlas: Atlas) -> dg.MaterializeResult:
         """The same recipe on the same activations as the candidate's, trained with the code of today and compared."""
-        from sae.dictionaries.build import build_dictionary
+        from sae.dictionaries.build import Build, build_dictionary
         from sae.dictionaries.checkpoints import Checkpoints
 
         stage = atlas.stage(context)
         if kept := stage.kept():
             return kept
         candidate = atlas.ref(Cell("dictionary_candidate", context.partition_key))
-        basis = Basis(atlas.store, candidate.facts)
+        device = atlas.config.models[candidate.facts["model"]["name"]].device
+        basis = Basis(atlas.store, candidate.facts, device)
         folder = Path(tempfile.mkdtemp(prefix="feature-atlas-baseline-"))
         checkpoints = Checkpoints(atlas.store, stage.build_key)
         try:
-            built = build_dictionary(
+            build = Build(
                 RecipeConfig(**candidate.facts["recipe_config"]),
-                basis.manifest,
-                basis.source,
-                basis.subject(),
-                basis.documents("held_out"),
                 folder,
                 {},
                 checkpoints,
+                open_parent(atlas.store, candidate.facts.get("parent")),
                 on_step=atlas.progress(f"baseline {context.partition_key}", "tokens"),
                 warn=context.log.warning,
             )
+            held_out = basis.documents("held_out")
+            built = build_dictionary(build, basis.manifest, basis.source, basis.subject(), held_out)
         finally:
             shutil.rmtree(folder)
         checkpoints.clear()

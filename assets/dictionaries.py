@@ -2,21 +2,27 @@
 
 import shutil
 import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from orchestration.asset import made, source
 from orchestration.checks import missed, quality_checks
+from orchestration.parents import open_parent, parent_record, training_key
 from orchestration.partitions import Cell, Keys
 from orchestration.pinned import Basis
+from orchestration.ranged_asset import made_in_ranges
 from orchestration.refs import Ref, file_faults
-from orchestration.resources import Atlas, utc_now
+from orchestration.resources import Atlas, Stage, utc_now
 from orchestration.sources import recipe_facts, resolved_recipe
-from sae.config import ImportConfig, load_workspace
+from sae.config import RecipeConfig, load_workspace
 from sae.errors import AtlasError
+
+if TYPE_CHECKING:
+    from sae.dictionaries.build import BuiltDictionary
 
 
 @dg.definitions
@@ -28,77 +34,57 @@ def dictionaries_definitions() -> dg.Definitions:
 def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
     """`dictionary_candidate`, the gate `dictionary`, and the sources that they watch."""
 
-    @made(
+    @made_in_ranges(
         keys,
         "dictionary_candidate",
         group="dictionaries",
         io="dictionary",
-        loads=["activation_set"],
-        after=["recipe_config"],
+        after=["activation_set", "recipe_config"],
         kinds={"pytorch", "safetensors"},
+        together=lambda pair: sharing(keys, pair),
         pool="gpu",
         code_version="2",
     )
     def dictionary_candidate(
-        context: dg.AssetExecutionContext, atlas: Atlas, activation_set: Ref
-    ) -> dg.MaterializeResult:
-        """A sparse autoencoder trained on the site's train shards, or imported, and measured on the held-out ones."""
-        from sae.dictionaries.build import build_dictionary
-        from sae.dictionaries.checkpoints import Checkpoints
-        from sae.dictionaries.imported import import_dictionary
+        context: dg.AssetExecutionContext, atlas: Atlas, stages: list[Stage]
+    ) -> Iterator[dg.MaterializeResult]:
+        """A sparse autoencoder trained on the site's train shards, or imported, and measured on the held-out ones.
 
-        stage = atlas.stage(context)
-        if kept := stage.kept():
-            return kept
-        site, recipe_name = atlas.config.pairs()[context.partition_key]
-        recipe, base = resolved_recipe(atlas.config, recipe_name), atlas.workspace.path.parent
-        basis = Basis(atlas.store, activation_set.facts)
-        pinned = activation_set.facts | {
-            "site": site,
-            "recipe": recipe_name,
-            "hookpoint": basis.manifest.hookpoint,
-            "recipe_config": recipe_facts(recipe, base),
-            "inputs": stage.inputs,
-            "build_key": stage.build_key,
-            "code_version": stage.code_version,
-            "run_id": context.run_id,
-            "created_at": utc_now(),
-        }
-        given = (
-            basis.manifest,
-            basis.source,
-            basis.subject(),
-            basis.documents("held_out"),
-            Path(tempfile.mkdtemp(prefix="feature-atlas-dictionary-")),
-            pinned,
-        )
-        if isinstance(recipe, ImportConfig):
-            built = import_dictionary(recipe, base, *given)
-        else:
-            built = build_dictionary(
-                recipe,
-                *given,
-                Checkpoints(atlas.store, stage.build_key),
-                on_step=atlas.progress(f"dictionary {context.partition_key}", "tokens"),
-                warn=context.log.warning,
+        At a streamed site one harvest feeds all recipes that are to be trained.
+        """
+        wanted: list[Stage] = []
+        for stage in stages:
+            if kept := stage.kept():
+                yield kept
+            else:
+                wanted.append(stage)
+        failed: dict[str, AtlasError] = {}
+        for stage, pinned, built in candidates(context, atlas, wanted):
+            pair = str(stage.cell.partition)
+            if not isinstance(built, AtlasError) and (twin := twin_of(atlas, stage.cell, built.dictionary_id)):
+                shutil.rmtree(built.folder)
+                built = AtlasError(f"{pair} is the same dictionary as {twin}. Leave one of the recipes out.")
+            if isinstance(built, AtlasError):
+                failed[pair] = built
+                continue
+            yield stage.made(
+                built.folder,
+                built.dictionary_id,
+                facts=pinned
+                | built.facts
+                | {
+                    "dictionary_id": built.dictionary_id,
+                    "quality": built.quality,
+                    "loss_groups": [asdict(group) for group in built.loss_groups],
+                },
+                metadata={**built.facts, **built.quality}
+                | ({"training": dg.MetadataValue.md(built.curve)} if built.history else {}),
+                checks=quality_checks(built.quality, atlas.config.checks),
             )
-        if twin := twin_of(atlas, stage.cell, built.dictionary_id):
-            shutil.rmtree(built.folder)
-            raise AtlasError(f"{context.partition_key} is the same dictionary as {twin}. Leave one of the recipes out.")
-        return stage.made(
-            built.folder,
-            built.dictionary_id,
-            facts=pinned
-            | built.facts
-            | {
-                "dictionary_id": built.dictionary_id,
-                "quality": built.quality,
-                "loss_groups": [asdict(group) for group in built.loss_groups],
-            },
-            metadata={**built.facts, **built.quality}
-            | ({"training": dg.MetadataValue.md(built.curve)} if built.history else {}),
-            checks=quality_checks(built.quality, atlas.config.checks),
-        )
+        if len(failed) == 1:
+            raise next(iter(failed.values()))
+        if failed:
+            raise AtlasError("; ".join(f"{pair}: {error}" for pair, error in failed.items()))
 
     @made(
         keys,
@@ -129,6 +115,71 @@ def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         dictionary_candidate,
         dictionary,
     ]
+
+
+def sharing(keys: Keys, pair: str) -> str:
+    """What names the candidates that are made together: at a streamed site all of them, elsewhere each alone."""
+    site = keys.config.pairs()[pair][0]
+    return site if keys.config.site(site).mode == "streamed" else pair
+
+
+def candidates(
+    context: dg.AssetExecutionContext, atlas: Atlas, stages: Sequence[Stage]
+) -> "Iterator[tuple[Stage, dict[str, Any], BuiltDictionary | AtlasError]]":
+    """Train or import the candidates of some pairs of one site; each with the facts that it pins."""
+    from sae.dictionaries.build import Build, build_dictionaries
+    from sae.dictionaries.checkpoints import Checkpoints
+    from sae.dictionaries.imported import import_dictionary
+
+    if not stages:
+        return
+    pairs, base = atlas.config.pairs(), atlas.workspace.path.parent
+    site = pairs[str(stages[0].cell.partition)][0]
+    activations = atlas.ref(Cell("activation_set", site))
+    basis = Basis(atlas.store, activations.facts, atlas.config.models[atlas.config.site(site).model].device)
+    given = (basis.manifest, basis.source, basis.subject(), basis.documents("held_out"))
+    trained: dict[int, tuple[Stage, dict[str, Any]]] = {}
+    builds: list[Build] = []
+    for stage in stages:
+        pair = str(stage.cell.partition)
+        recipe_name = pairs[pair][1]
+        recipe = resolved_recipe(atlas.config, recipe_name)
+        trains = isinstance(recipe, RecipeConfig)
+        parent = parent_record(recipe, atlas.ref_or_none(Cell("dictionary", pair))) if trains else None
+        pinned = activations.facts | {
+            "site": site,
+            "recipe": recipe_name,
+            "hookpoint": basis.manifest.hookpoint,
+            "recipe_config": recipe_facts(recipe, base),
+            "inputs": stage.inputs,
+            "parent": parent,
+            "build_key": training_key(stage.build_key, parent),
+            "code_version": stage.code_version,
+            "run_id": context.run_id,
+            "created_at": utc_now(),
+        }
+        folder = Path(tempfile.mkdtemp(prefix="feature-atlas-dictionary-"))
+        if not trains:
+            try:
+                yield stage, pinned, import_dictionary(recipe, base, *given, folder, pinned)
+            except AtlasError as error:
+                yield stage, pinned, error
+            continue
+        build = Build(
+            recipe,
+            folder,
+            pinned,
+            Checkpoints(atlas.store, pinned["build_key"]),
+            open_parent(atlas.store, parent),
+            on_step=atlas.progress(f"dictionary {pair}", "tokens"),
+            warn=context.log.warning,
+        )
+        trained[id(build)] = stage, pinned
+        builds.append(build)
+    for build, built in build_dictionaries(builds, *given):
+        if isinstance(built, AtlasError):
+            shutil.rmtree(build.folder)
+        yield *trained[id(build)], built
 
 
 def twin_of(atlas: Atlas, cell: Cell, dictionary_id: str) -> str | None:

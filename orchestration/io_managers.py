@@ -128,12 +128,13 @@ class ActivationsIOManager(ArtifactIOManager):
 class DictionaryIOManager(ArtifactIOManager):
     """A dictionary's folder; the value read is the dictionary with all that it pins."""
 
-    def handle_output(self, context: dg.OutputContext, obj: Artifact) -> None:
+    def keep(self, artifact: Artifact) -> Ref:
         """Store the dictionary, make its ref current, and only then let its training's checkpoints go."""
         from sae.dictionaries.checkpoints import Checkpoints
 
-        super().handle_output(context, obj)
-        Checkpoints(self.atlas.store, obj.ref.build_key).clear()
+        ref = super().keep(artifact)
+        Checkpoints(self.atlas.store, ref.facts["build_key"]).clear()
+        return ref
 
     def write(self, store: Store, ref: Ref, value: Path | None) -> Mapping[str, StoredFile]:
         """`dictionaries/<dictionary_id>/` from a local folder, which is used up; the gate's refs add no file."""

@@ -31,6 +31,8 @@ class Basis:
 
     store: Store
     facts: dict[str, Any]
+    device: str = "auto"
+    """Where the model runs, as the config says it."""
 
     @cached_property
     def manifest(self) -> "ActivationSet":
@@ -48,7 +50,7 @@ class Basis:
         """The model that was read."""
         model = self.facts["model"]
         files, attention = tuple(model["files"]), model.get("attention", "auto")
-        return open_subject(self.store, f"models/{model['model_id']}", model["name"], files, attention=attention)
+        return open_subject(self.store, f"models/{model['model_id']}", model["name"], files, self.device, attention)
 
     @cached_property
     def source(self) -> "ActivationSource":

@@ -7,7 +7,7 @@ import dagster as dg
 
 from orchestration.partitions import PARTITIONED_BY, Cell, Keys
 
-RANGED = ("corpus", "activations")
+RANGED = ("corpus", "activations", "dictionary_candidate")
 """Assets of many small partitions, of which one run makes a range."""
 
 
@@ -39,7 +39,10 @@ def batches(ready: Sequence[Cell], keys: Keys) -> Iterator[Batch]:
     for asset in dict.fromkeys(cell.asset for cell in ready):
         cells = [cell for cell in ready if cell.asset == asset]
         if asset in RANGED:
-            yield from _ranges(asset, [str(cell.partition) for cell in cells], keys)
+            partitions, kind = [str(cell.partition) for cell in cells], PARTITIONED_BY[asset]
+            ranges = _blocks(partitions, keys) if kind == "shard_site" else _neighbours(partitions, keys.keys(kind))
+            for names in ranges:
+                yield Batch(tuple(Cell(asset, name) for name in names), (names[0], names[-1]))
         else:
             for cell in cells:
                 single.setdefault((PARTITIONED_BY[asset], cell.partition), []).append(cell)
@@ -47,34 +50,30 @@ def batches(ready: Sequence[Cell], keys: Keys) -> Iterator[Batch]:
         yield Batch(tuple(cells), None if partition is None else (partition, partition))
 
 
-def _ranges(asset: str, partitions: Sequence[str], keys: Keys) -> Iterator[Batch]:
+def _blocks(partitions: Sequence[str], keys: Keys) -> Iterator[list[str]]:
     """A range over shards and sites is the product of a range of each: so each block has the same sites throughout."""
     sites_of: dict[str, list[str]] = {}
     for partition in partitions:
-        shard, _, site = partition.partition("|")
+        shard, site = partition.split("|")
         sites_of.setdefault(shard, []).append(site)
-    order = {shard: index for index, shard in enumerate(keys.shards)}
-    blocks: list[tuple[list[str], list[str]]] = []
-    for shard in sorted(sites_of, key=order.__getitem__):
-        sites = sites_of[shard]
-        if blocks and blocks[-1][1] == sites and order[blocks[-1][0][-1]] + 1 == order[shard]:
-            blocks[-1][0].append(shard)
-        else:
-            blocks.append(([shard], sites))
-    for shards, sites in blocks:
-        for neighbours in _neighbours(sites, keys):
-            names = [f"{shard}|{site}" if site else shard for shard in shards for site in neighbours]
-            yield Batch(tuple(Cell(asset, name) for name in names), (names[0], names[-1]))
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for shard, sites in sites_of.items():
+        alike.setdefault(tuple(sites), []).append(shard)
+    for sites, shards in alike.items():
+        for some in _neighbours(shards, keys.shards):
+            for neighbours in _neighbours(sites, keys.keys("site")):
+                yield [f"{shard}|{site}" for shard in some for site in neighbours]
 
 
-def _neighbours(sites: Sequence[str], keys: Keys) -> list[list[str]]:
-    order = {site: index for index, site in enumerate(keys.keys("site"))}
+def _neighbours(names: Sequence[str], order: Sequence[str]) -> list[list[str]]:
+    """The names in their order, cut where one that stands between two of them is not among them."""
+    place = {name: index for index, name in enumerate(order)}
     groups: list[list[str]] = []
-    for site in sorted(sites, key=lambda site: order.get(site, 0)):
-        if groups and order[groups[-1][-1]] + 1 == order[site]:
-            groups[-1].append(site)
+    for name in sorted(names, key=place.__getitem__):
+        if groups and place[groups[-1][-1]] + 1 == place[name]:
+            groups[-1].append(name)
         else:
-            groups.append([site])
+            groups.append([name])
     return groups
 
 

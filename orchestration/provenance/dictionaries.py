@@ -57,6 +57,8 @@ def dictionary_links(
         "run": row["run_id"],
         "made": str(row["created_at"]),
     }
+    if parent := provenance.get("parent"):
+        facts["trained_from"] = parent["dictionary_id"]
     yield Link("dictionary", name, facts, tuple(checks))
 
     inputs, manifest = provenance["inputs"], provenance["activation_set"]

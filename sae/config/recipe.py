@@ -81,6 +81,9 @@ class RecipeConfig(Section):
     """Seconds of training between two checkpoints; decides nothing of the result."""
     retrain: Literal["on_change", "manual"] | EveryTokens = "on_change"
     """When new activations make a new dictionary: at once, when someone asks, or `{every_tokens: 5_000_000}`."""
+    start: Literal["fresh", "warm"] = "fresh"
+    """What it is trained again from: a start of its own, or the dictionary that is current then, whose architecture,
+    shape and model must be the same. The first training has none and starts fresh."""
     sites: tuple[str, ...] = ()
     """The sites it is trained on; all by default."""
 

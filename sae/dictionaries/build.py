@@ -1,7 +1,7 @@
-"""From a site's activations to a dictionary in a folder, trained, measured and described."""
+"""From a site's activations to dictionaries in folders, trained, measured and described."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,16 +9,20 @@ from typing import Any
 
 import polars as pl
 import torch
+from torch import Tensor
 
 from sae.activations.manifest import ActivationSet
 from sae.activations.reader import ShuffledReader
 from sae.activations.source import ActivationSource
 from sae.config import RecipeConfig
-from sae.dictionaries.checkpoints import Checkpoints, train_resumably
+from sae.dictionaries.checkpoints import Checkpoints
 from sae.dictionaries.layout import save_dictionary
 from sae.dictionaries.loss_recovered import LossRecovered
 from sae.dictionaries.measured import measure_dictionary
-from sae.dictionaries.training import Training, TrainingPoint
+from sae.dictionaries.resumable import Resumable, train_resumably
+from sae.dictionaries.training import TrainedSAE, Training, TrainingPoint
+from sae.dictionaries.warm_start import Parent
+from sae.errors import AtlasError
 from sae.models.subject import Subject
 
 _CURVE_ROWS = 12
@@ -46,34 +50,95 @@ class BuiltDictionary:
         return curve_table(self.history)
 
 
+@dataclass(frozen=True, eq=False)
+class Build:
+    """A dictionary to be made."""
+
+    recipe: RecipeConfig
+    """Its seed decides everything that is random (None is 0)."""
+    folder: Path
+    """Where SAELens' files go."""
+    provenance: Mapping[str, Any]
+    """Written beside them, with the normalisation, the quality and the training's history added."""
+    checkpoints: Checkpoints
+    """Training goes on from the last of them; they are left to the caller."""
+    parent: Parent | None = None
+    """What training starts from, where it is not a start of its own."""
+    on_step: Callable[[int, int], None] = lambda done, total: None
+    """Told (tokens, total) after each step."""
+    warn: Callable[[str], None] = lambda words: None
+    """Told of a damaged checkpoint."""
+
+
 def build_dictionary(
-    recipe: RecipeConfig,
+    build: Build,
     activation_set: ActivationSet,
     source: ActivationSource,
     subject: Subject,
     documents: pl.DataFrame,
-    folder: Path,
-    provenance: Mapping[str, Any],
-    checkpoints: Checkpoints,
-    on_step: Callable[[int, int], None] = lambda done, total: None,
-    warn: Callable[[str], None] = lambda words: None,
 ) -> BuiltDictionary:
     """Train on the set's train shards, measure on its held-out ones and on the first held-out `documents` by id.
 
-    `recipe.seed` decides everything that is random (None is 0). Training goes on from the last of the `checkpoints`,
-    saves one every `recipe.checkpoint_every` seconds and leaves them to the caller; `warn` is told of a damaged one.
-    Written: SAELens' files, and `provenance` with the normalisation, the quality and the training's history added.
-    Raises AtlasError as `train_resumably` and `measure_dictionary` do.
+    Raises AtlasError as `Training`, `Parent.start_of` and `measure_dictionary` do; the checkpoints stay.
     """
-    openers = [partial(source.open, record) for record in activation_set.split("train")]
-    seed = recipe.seed or 0
-    mean = torch.tensor(activation_set.mean)
-    reader = ShuffledReader(openers, recipe.batch, seed, recipe.tokens)
-    training = partial(
-        Training, recipe, activation_set.d_model, activation_set.scale, mean, seed=seed, device=subject.device
-    )
-    trained = train_resumably(training, reader, checkpoints, recipe.checkpoint_every, on_step, warn)
-    measured = measure_dictionary(trained.dictionary, activation_set, source, subject, documents)
+    ((_, built),) = build_dictionaries([build], activation_set, source, subject, documents)
+    if isinstance(built, AtlasError):
+        raise built
+    return built
+
+
+def build_dictionaries(
+    builds: Sequence[Build],
+    activation_set: ActivationSet,
+    source: ActivationSource,
+    subject: Subject,
+    documents: pl.DataFrame,
+) -> Iterator[tuple[Build, BuiltDictionary | AtlasError]]:
+    """Make several dictionaries of one site: those of one batch size and seed share one reading of the activations.
+
+    Each comes out as `build_dictionary` alone makes it, bit for bit, as soon as it is measured; one that fails gives
+    its error and does not stop the others. All of those that share a reading are in memory together.
+    """
+    alike: dict[tuple[int, int], list[Build]] = {}
+    for build in builds:
+        alike.setdefault((build.recipe.batch, build.recipe.seed or 0), []).append(build)
+    for (batch, seed), members in alike.items():
+        openers = [partial(source.open, record) for record in activation_set.split("train")]
+        reader = ShuffledReader(openers, batch, seed, max(build.recipe.tokens for build in members))
+        trainings = [_resumable(build, activation_set, subject) for build in members]
+        for build, trained in zip(members, train_resumably(trainings, reader), strict=True):
+            if isinstance(trained, AtlasError):
+                yield build, trained
+                continue
+            yield build, _measured(build, trained, activation_set, source, subject, documents)
+
+
+def _resumable(build: Build, activation_set: ActivationSet, subject: Subject) -> Resumable:
+    recipe = build.recipe
+    d_in, mean = activation_set.d_model, torch.tensor(activation_set.mean)
+
+    def training(first_batch: Tensor | None) -> Training:
+        parent = build.parent
+        start = parent and parent.start_of(recipe, d_in, activation_set.site, subject.model_id)
+        seed = recipe.seed or 0
+        return Training(recipe, d_in, activation_set.scale, mean, first_batch, seed, subject.device, start)
+
+    return Resumable(training, build.checkpoints, recipe.checkpoint_every, build.on_step, build.warn)
+
+
+def _measured(
+    build: Build,
+    trained: TrainedSAE,
+    activation_set: ActivationSet,
+    source: ActivationSource,
+    subject: Subject,
+    documents: pl.DataFrame,
+) -> BuiltDictionary | AtlasError:
+    recipe = build.recipe
+    try:
+        measured = measure_dictionary(trained.dictionary, activation_set, source, subject, documents)
+    except AtlasError as error:
+        return error
     facts: dict[str, Any] = {
         "architecture": recipe.architecture,
         "d_in": measured.dictionary.d_in,
@@ -82,10 +147,10 @@ def build_dictionary(
         "tokens_trained": trained.history[-1].tokens,
     }
     normalisation = {"kind": activation_set.normalisation, "scale": activation_set.scale}
-    described = {**provenance, **facts, "normalisation": normalisation, "quality": measured.quality}
+    described = {**build.provenance, **facts, "normalisation": normalisation, "quality": measured.quality}
     described["history"] = [vars(point) for point in trained.history]
-    dictionary_id = save_dictionary(measured.dictionary, folder, described, measured.density)
-    return BuiltDictionary(dictionary_id, folder, facts, measured.quality, measured.loss_groups, trained.history)
+    dictionary_id = save_dictionary(measured.dictionary, build.folder, described, measured.density)
+    return BuiltDictionary(dictionary_id, build.folder, facts, measured.quality, measured.loss_groups, trained.history)
 
 
 def curve_table(history: list[TrainingPoint]) -> str:

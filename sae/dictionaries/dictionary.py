@@ -130,6 +130,20 @@ class Dictionary:
         return replace(self, **tensors)
 
 
+def unfold_scale(dictionary: Dictionary, scale: float) -> Dictionary:
+    """The dictionary over scale·x that does what `dictionary` does over raw x: the inverse of `fold_scale`.
+
+    It gives back what a training with unit decoder rows had; where rows had other norms, the same codes times norms.
+    """
+    return replace(
+        dictionary,
+        b_enc=dictionary.b_enc * scale,
+        b_dec=dictionary.b_dec * scale,
+        threshold=None if dictionary.threshold is None else dictionary.threshold * scale,
+        b_mag=None if dictionary.b_mag is None else dictionary.b_mag * scale,
+    )
+
+
 def fold_scale(dictionary: Dictionary, scale: float) -> Dictionary:
     """The dictionary over raw x that does what `dictionary` does over scale·x, with unit decoder rows.
 

@@ -80,6 +80,14 @@ class GatedSAE(Architecture):
             },
         )
 
+    def take_up(self, dictionary: Dictionary) -> None:
+        """As `Architecture.take_up`."""
+        assert dictionary.r_mag is not None
+        assert dictionary.b_mag is not None
+        super().take_up(dictionary)
+        self.r_mag.copy_(dictionary.r_mag)
+        self.b_mag.copy_(dictionary.b_mag)
+
     def dictionary(self) -> Dictionary:
         """The inference form, over normalised activations."""
         return Dictionary(

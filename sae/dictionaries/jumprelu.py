@@ -133,6 +133,12 @@ class JumpReLUSAE(Architecture):
         beyond = l0 / self._target - 1
         return beyond.square(), 2 * beyond / self._target
 
+    def take_up(self, dictionary: Dictionary) -> None:
+        """As `Architecture.take_up`."""
+        assert dictionary.threshold is not None
+        super().take_up(dictionary)
+        self.log_threshold.copy_(dictionary.threshold.clamp_min(torch.finfo(torch.float32).tiny).log())
+
     def dictionary(self) -> Dictionary:
         """The inference form, over normalised activations."""
         return Dictionary(

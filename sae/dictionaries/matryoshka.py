@@ -109,6 +109,13 @@ class MatryoshkaSAE(Architecture):
             others=others,
         )
 
+    def take_up(self, dictionary: Dictionary) -> None:
+        """As `Architecture.take_up`."""
+        assert dictionary.threshold is not None
+        super().take_up(dictionary)
+        for number, part in enumerate(dictionary.threshold.split(self._ranked)):
+            self.thresholds[number] = part.median()
+
     def dictionary(self) -> Dictionary:
         """The inference form, over normalised activations."""
         sizes = torch.tensor(self._ranked, device=self.thresholds.device)

@@ -55,6 +55,13 @@ class Architecture(nn.Module, ABC):
     def begin(self, x: Tensor) -> None:
         """Start what an architecture starts from data, the first batch x [n, d]: here nothing."""
 
+    def take_up(self, dictionary: Dictionary) -> None:
+        """Start where a training ended: the inverse of `dictionary`, of the same architecture and shape."""
+        self.encoder.copy_(dictionary.W_enc.T)
+        self.decoder.copy_(dictionary.W_dec)
+        self.b_enc.copy_(dictionary.b_enc)
+        self.b_dec.copy_(dictionary.b_dec)
+
     @abstractmethod
     def step(self, x: Tensor, dead: Tensor, progress: float) -> Step:
         """Loss and gradients of a batch x [n, d]: `dead` bool [d_sae], `progress` from 0 to 1 over the training."""

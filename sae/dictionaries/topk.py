@@ -137,6 +137,12 @@ class BatchTopKSAE(TopKSAE):
     def _remember(self, codes: Tensor) -> None:
         follow(self.thresholds, 0, codes)
 
+    def take_up(self, dictionary: Dictionary) -> None:
+        """As `Architecture.take_up`."""
+        assert dictionary.threshold is not None
+        super().take_up(dictionary)
+        self.thresholds[0] = dictionary.threshold.median()
+
     def dictionary(self) -> Dictionary:
         """The inference form, over normalised activations."""
         return Dictionary(

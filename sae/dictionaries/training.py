@@ -1,7 +1,7 @@
 """One training loop for every architecture."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from itertools import chain
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sae.config import RecipeConfig
 from sae.dictionaries.architectures import build_trainable
-from sae.dictionaries.dictionary import Dictionary, fold_scale
+from sae.dictionaries.dictionary import Dictionary, fold_scale, unfold_scale
 from sae.dictionaries.initialisation import geometric_median, unit_rows
 from sae.dictionaries.resampling import Resampler
 from sae.dictionaries.row_adam import RowAdam
@@ -83,27 +83,13 @@ def train(
     raise _ran_out(training)
 
 
-def train_together(trainings: Sequence["Training"], batches: Iterable[Tensor]) -> list[TrainedSAE]:
-    """Train several recipes on one reading of the batches, each until its own end.
-
-    Raises AtlasError as `Training` does, and when the batches run out before the last of them has finished.
-    """
-    source = iter(batches)
-    while unfinished := [training for training in trainings if not training.finished]:
-        batch = next(source, None)
-        if batch is None:
-            raise _ran_out(unfinished[0])
-        for training in unfinished:
-            training.advance(batch)
-    return [training.result() for training in trainings]
-
-
 class Training:
     """One recipe in progress: ceil(`recipe.tokens` / `recipe.batch`) steps on raw activations [≤ batch, d_in].
 
     `scale` normalises the input and is folded into the result; `mean` [d_in] is the raw mean. The decoder's bias starts
     at it, or at the geometric median of `first_batch` where the recipe wants that; JumpReLU's thresholds start from
-    that batch too. None will do for a training that then takes up a saved state.
+    that batch too. None will do for a training that then takes up a saved state. With `start`, a dictionary over raw
+    activations of the same architecture and shape, all parameters start where those of its training ended instead.
     Adam as in `RowAdam`, with linear warm-up, constant rate, linear decay to 0.
     The same seed and batches give the same weights on one machine with one number of threads, and so does a training
     that goes on from `state_dict`.
@@ -122,6 +108,7 @@ class Training:
         first_batch: Tensor | None,
         seed: int,
         device: torch.device | str = "cpu",
+        start: Dictionary | None = None,
     ):
         found = d_in if first_batch is None else first_batch.shape[1]
         if found != d_in or mean.shape != (d_in,):
@@ -139,7 +126,9 @@ class Training:
         self._scale = scale
         self._device = torch.device(device)
         self._sae = build_trainable(recipe, unit_rows(recipe.d_sae(d_in), d_in, seed), centre, device)
-        if first_batch is not None:
+        if start is not None:
+            self._sae.take_up(unfold_scale(start, scale).to(self._device))
+        elif first_batch is not None:
             self._sae.begin(scale * first_batch.to(self._device).float())
         self._optimiser = RowAdam(self._sae, recipe.clip_norm)
         self._silent_tokens = torch.zeros(len(self._sae.decoder), dtype=torch.int64, device=device)

@@ -28,7 +28,7 @@ def some(reading, command):
 
 
 def test_the_first_run_says_what_it_does_and_ends_with_a_summary(first_run):
-    assert f"dictionary_candidate [{SITE}.large]: it was never made" in first_run.stderr
+    assert f"dictionary_candidate [{SITE}.large … {SITE}.small: 2]: it was never made" in first_run.stderr
     assert "20,000/20,000 tokens" in first_run.stderr
     for words in ("Catalog 000001-", "Model world-lm", f"Dictionary {SITE}.large", "best known:", f"{QUESTION} → "):
         assert words in first_run.stdout

@@ -19,9 +19,10 @@ from hand_made import make_shard
 from sae.activations.reader import ShuffledReader
 from sae.activations.shard import open_shard, save_shard
 from sae.config import RecipeConfig
-from sae.dictionaries import training
-from sae.dictionaries.checkpoints import Checkpoints, train_resumably
+from sae.dictionaries import topk, training
+from sae.dictionaries.checkpoints import Checkpoints
 from sae.dictionaries.layout import dictionary_id
+from sae.dictionaries.resumable import Resumable, train_resumably
 from sae.storage import Store
 
 RECIPE = RecipeConfig(architecture="topk", latents=256, k=4, batch=64, tokens=64 * 120, dead_after=500)
@@ -34,7 +35,8 @@ def train(folder: Path, name: str) -> None:
     openers = [partial(open_shard, path, path.with_suffix(".parquet")) for path in paths]
     reader = ShuffledReader(openers, RECIPE.batch, 1, RECIPE.tokens, buffer_bytes=1)
     make = partial(training.Training, RECIPE, 32, 1.0, torch.zeros(32), seed=1)
-    trained = train_resumably(make, reader, Checkpoints(Store(str(folder / name)), "key"), every=0.0)
+    (trained,) = train_resumably([Resumable(make, Checkpoints(Store(str(folder / name)), "key"), every=0.0)], reader)
+    assert isinstance(trained, training.TrainedSAE)
     (folder / f"{name}.id").write_text(dictionary_id(trained.dictionary))
 
 
@@ -80,7 +82,7 @@ def main(folder: Path) -> None:
     ends = [
         live(partial(killed_in, module, name, number))
         for module, name, number in [
-            (training, "normalised_error", 20),  # in the middle of a step
+            (topk, "reconstruct", 20),  # in the middle of a step
             (os, "fsync", 8),  # a state is written under its temporary name
             (os, "replace", 6),
             (os, "replace", 7),  # it has its name, but nothing describes it yet

@@ -10,7 +10,7 @@ from sae.activations.manifest import ActivationSet, ShardRecord, build_activatio
 from sae.activations.shard import save_shard, shard_version
 from sae.activations.source import StoredActivations
 from sae.config import RecipeConfig
-from sae.dictionaries.build import build_dictionary, curve_table
+from sae.dictionaries.build import Build, build_dictionary, curve_table
 from sae.dictionaries.checkpoints import Checkpoints
 from sae.dictionaries.layout import dictionary_id, load_dictionary
 from sae.dictionaries.measured import still_silent
@@ -61,14 +61,11 @@ def test_a_site_becomes_a_dictionary_in_a_folder(
     activation_set, store = site
 
     built = build_dictionary(
-        RECIPE,
+        Build(RECIPE, tmp_path / "made", {"recipe": "plain"}, Checkpoints(store, "key")),
         activation_set,
         StoredActivations(store),
         five_words,
         documents(40, 10),
-        tmp_path / "made",
-        {"recipe": "plain"},
-        Checkpoints(store, "key"),
     )
 
     opened = load_dictionary(tmp_path / "made")
@@ -95,14 +92,11 @@ def test_the_same_site_and_recipe_make_the_same_dictionary(
 
     first, again, other = (
         build_dictionary(
-            recipe,
+            Build(recipe, tmp_path / str(number), {}, Checkpoints(store, str(number))),
             activation_set,
             StoredActivations(store),
             five_words,
             documents(40, 3),
-            tmp_path / str(number),
-            {},
-            Checkpoints(store, str(number)),
         ).dictionary_id
         for number, recipe in enumerate([RECIPE, RECIPE, RECIPE.model_copy(update={"seed": 5})])
     )

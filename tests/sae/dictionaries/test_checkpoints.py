@@ -14,8 +14,9 @@ from hand_made import make_shard
 import sae
 from sae.activations.reader import ShuffledReader
 from sae.config import RecipeConfig
-from sae.dictionaries.checkpoints import Checkpoints, train_resumably
+from sae.dictionaries.checkpoints import Checkpoints
 from sae.dictionaries.layout import dictionary_id
+from sae.dictionaries.resumable import Resumable, train_resumably
 from sae.dictionaries.training import TrainedSAE, Training
 from sae.errors import AtlasError
 from sae.storage import Store
@@ -43,7 +44,11 @@ def _train(
     warn: Callable[[str], None] = lambda words: None,
 ) -> TrainedSAE:
     make = partial(Training, recipe, 8, 1.0, torch.zeros(8), seed=5)
-    return train_resumably(make, _reader(recipe), Checkpoints(store, "key"), every, on_step, warn)
+    one = Resumable(make, Checkpoints(store, "key"), every, on_step, warn)
+    (trained,) = train_resumably([one], _reader(recipe))
+    if isinstance(trained, AtlasError):
+        raise trained
+    return trained
 
 
 def _killed_after(steps: int) -> Callable[[int, int], None]:

@@ -14,8 +14,10 @@ from sae.activations.shard import save_shard, shard_version
 from sae.activations.source import ActivationSource, StoredActivations
 from sae.activations.stream import StreamedActivations
 from sae.config import RecipeConfig
+from sae.dictionaries.checkpoints import Checkpoints
 from sae.dictionaries.metrics import evaluate
-from sae.dictionaries.training import TrainedSAE, Training, train_together
+from sae.dictionaries.resumable import Resumable, train_resumably
+from sae.dictionaries.training import TrainedSAE, Training
 from sae.storage import Store
 
 RECIPES = [
@@ -35,7 +37,8 @@ class _Site:
 
     def __init__(self, folder: Path):
         self.harvested: list[str] = []
-        store, subject = Store(str(folder / "store")), tiny_subject("llama", folder)
+        self.store = store = Store(str(folder / "store"))
+        subject = tiny_subject("llama", folder)
         self.records = []
         for name, documents in DOCUMENTS.items():
             shard = harvest(subject, ["layers.1"], documents, batch_tokens=256)["layers.1"]
@@ -56,8 +59,14 @@ class _Site:
         openers = [partial(source.open, record) for record in self.records[:-1]]
         rows = max(record.statistics.n_trainable for record in self.records)
         reader = ShuffledReader(openers, 64, 0, 64 * 300, buffer_bytes=2 * rows * D_MODEL * 4)
-        make = partial(Training, d_in=D_MODEL, scale=1.0, mean=torch.zeros(D_MODEL), first_batch=None, seed=0)
-        return train_together([make(recipe) for recipe in RECIPES], reader), reader.n_trainable
+
+        def training(recipe: RecipeConfig, first_batch: torch.Tensor | None) -> Training:
+            return Training(recipe, D_MODEL, 1.0, torch.zeros(D_MODEL), first_batch, seed=0)
+
+        never = Checkpoints(self.store, "none")
+        members = [Resumable(partial(training, recipe), never, every=3600) for recipe in RECIPES]
+        trained = train_resumably(members, reader)
+        return [one for one in trained if isinstance(one, TrainedSAE)], reader.n_trainable
 
     def fvu(self, trained: TrainedSAE) -> float:
         opener = partial(self.cached.open, self.records[-1])

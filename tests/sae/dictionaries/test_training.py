@@ -8,7 +8,7 @@ from sae.config import RecipeConfig
 from sae.dictionaries.initialisation import geometric_median, unit_rows
 from sae.dictionaries.layout import dictionary_id
 from sae.dictionaries.metrics import evaluate
-from sae.dictionaries.training import TrainedSAE, Training, schedule, train, train_together
+from sae.dictionaries.training import TrainedSAE, Training, schedule, train
 from sae.errors import AtlasError
 
 STANDARD = RecipeConfig(architecture="standard", latents=32, l1=1.0, batch=256, tokens=204_800, learning_rate=3e-3)
@@ -221,15 +221,3 @@ def test_a_state_of_another_recipe_is_refused(planted) -> None:
 
     with pytest.raises(AtlasError, match="not one of this recipe's"):
         Training(TOPK, 16, planted.scale, planted.mean, first, seed=1).load_state_dict(other.state_dict())
-
-
-def test_recipes_trained_together_end_as_if_alone(planted) -> None:
-    recipes = [TOPK.model_copy(update={"tokens": 5120}), MATRYOSHKA.model_copy(update={"tokens": 2560})]
-    batches = list(islice(planted.batches(TOPK), 20))
-    trainings = [Training(recipe, 16, planted.scale, planted.mean, batches[0], seed=1) for recipe in recipes]
-
-    together = train_together(trainings, batches)
-
-    for recipe, trained in zip(recipes, together, strict=True):
-        alone = train(recipe, batches, 16, planted.scale, planted.mean, 1)
-        assert dictionary_id(trained.dictionary) == dictionary_id(alone.dictionary)
