@@ -24,12 +24,14 @@ from sae.world.text import (
     render,
 )
 
-MIXTURE = {"one_hop": 0.34, "composed": 0.30, "picture": 0.26, "code": 0.06, "alias": 0.04}
+MIXTURE = {"one_hop": 0.31, "composed": 0.29, "picture": 0.27, "code": 0.06, "alias": 0.07}
 _LOCATED = 0.25
 _PICTURE_ONE_HOP = 0.5
 _APPOSITION = {"text": 0.3, "picture": 0.5}
 _ALIAS = {"landmark": 0.8}
 _ALIAS_ELSE = 0.5
+_ALIAS_OF_LANDMARK = 0.5
+"""Share of the alias documents that are about a landmark: those have most names, and pictures beside them."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,8 @@ def _row(document: Document, corpus: str, shard: str, views: np.random.Generator
 
 def _alias_document(world: World, language: str, rng: Random) -> Document:
     several = [e for e in world.facts.entities.values() if len(set(e.names)) > 1]
+    if rng.random() < _ALIAS_OF_LANDMARK:
+        several = [e for e in several if e.kind == "landmark"]
     entity = rng.choice(several)
     used, other = rng.sample(list(dict.fromkeys(entity.names)), 2)
     pieces = alias_sentence(world.facts, entity.name, language, Subject(Piece(used, entity.concept_id)), other)
