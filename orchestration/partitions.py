@@ -29,6 +29,7 @@ PARTITIONED_BY: dict[str, Kind] = {
     "labeler_config": "none",
     "scorers_config": "none",
     "neighbors_config": "none",
+    "concepts_config": "none",
     "prompts_config": "none",
     "steering_config": "none",
     "reviews_source": "none",

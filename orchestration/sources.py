@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from orchestration.concept_lists import configured_concepts
 from orchestration.partitions import Cell
 from sae.config import AtlasConfig, ImportConfig, ModelConfig, NeuronsConfig, RecipeConfig, Workspace
 from sae.config.labeling import MODEL_SCORERS, NO_MATTER
@@ -24,6 +25,7 @@ SOURCES = (
     "labeler_config",
     "scorers_config",
     "neighbors_config",
+    "concepts_config",
     "prompts_config",
     "steering_config",
     "reviews_source",
@@ -68,6 +70,8 @@ def source_version(workspace: Workspace, cell: Cell) -> str:
             return _hash(config.labeler, leave_out=set(NO_MATTER))
         case Cell("scorers_config", None):
             return _scorers_version(config)
+        case Cell("concepts_config", None):
+            return content_id([concept.model_dump(mode="json") for concept in configured_concepts(workspace)])
         case Cell("neighbors_config", None):
             return _hash(config.neighbors)
         case Cell("prompts_config", None):

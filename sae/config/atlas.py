@@ -134,6 +134,10 @@ class AtlasConfig(Section):
     """Who judges the labels. `rule` and `truth` are free; the others ask the labeler's model and spend its budget."""
     checks: CheckConfig = CheckConfig()
     neighbors: NeighborsConfig = NeighborsConfig()
+    concepts: str | None = None
+    """YAML file with concepts, each with texts that show it and texts that do not (`sae/config/concept_list.py`): how
+    well features stand for them is measured on every dictionary but those of the demo world's model, which reads no
+    other language. Relative to the config's folder, or `package://<package>/<file>`."""
     steering: SteeringConfig = SteeringConfig()
     prompts: tuple[PromptConfig, ...] = ()
     swaps: tuple[SwapConfig, ...] = ()

@@ -17,7 +17,7 @@ def concept_summaries(concept_scores: pl.DataFrame, concepts: pl.DataFrame, seed
 
     The first three: mean over the kind's concepts of the F1 on slice `all`. `landmark_languages`: share of landmarks
     whose feature has F1 ≥ `HOLDS` in each language in which any landmark was scored; `landmark_one_feature`: and on
-    pictures. A landmark without mentions in one of these slices does not count as holding there.
+    pictures, where there are any. A landmark without mentions in one of these slices does not count as holding there.
     `concepts` is the table (concept_id, name, kind); kinds without a score give no row.
     """
     scores = concept_scores.join(concepts.select("concept_id", "kind"), on="concept_id", how="inner")
@@ -30,7 +30,8 @@ def concept_summaries(concept_scores: pl.DataFrame, concepts: pl.DataFrame, seed
     if len(landmarks):
         languages = sorted(set(landmarks["slice"]) - {ALL, CODE, IMAGE})
         measures.append(_holding("landmark_languages", landmarks, languages))
-        measures.append(_holding("landmark_one_feature", landmarks, [*languages, IMAGE]))
+        if IMAGE in set(landmarks["slice"]):
+            measures.append(_holding("landmark_one_feature", landmarks, [*languages, IMAGE]))
     return measures
 
 

@@ -20,6 +20,9 @@ from sae.errors import AtlasError
 from sae.evaluation.intervals import bootstrap_ratio
 from sae.evaluation.measures import Measure, share
 
+NEURON = 0.3
+"""Correlation up to which a feature is like no neuron."""
+
 
 def reconstruction_measures(dictionary: Dictionary, shards: Sequence[ActivationShard], seed: int) -> list[Measure]:
     """`fvu` and `l0` over the trainable tokens of held-out shards, with intervals by document.
@@ -47,6 +50,17 @@ def reconstruction_measures(dictionary: Dictionary, shards: Sequence[ActivationS
 def dead_measure(features: pl.DataFrame, n_tokens: int) -> Measure:
     """`dead_fraction` of the table `features`: latents silent on all `n_tokens` tokens of the pinned manifest."""
     return share("dead_fraction", int(features["is_dead"].sum()), len(features), "latents", n_tokens=n_tokens)
+
+
+def neuron_measure(features: pl.DataFrame) -> Measure:
+    """`unlike_neurons`: share of live features whose largest |Pearson| with a dimension of the site is ≤ `NEURON`.
+
+    Scaling Monosemanticity ("Features vs. neurons") finds 82% of its features so, against the neurons of all earlier
+    layers; here the neurons are those of the hookpoint, which of a residual stream are its dimensions.
+    """
+    live = features.filter(~pl.col("is_dead"))["max_neuron_correlation"]
+    unlike = int((live <= NEURON).sum())
+    return share("unlike_neurons", unlike, len(live), "live features", correlation_at_most=NEURON)
 
 
 def loss_measures(groups: Sequence[LossRecovered], seed: int) -> list[Measure]:

@@ -11,12 +11,17 @@ from sae.dictionaries.dictionary import Dictionary
 from sae.dictionaries.loss_recovered import LossRecovered
 from sae.evaluation.concept_summaries import concept_summaries
 from sae.evaluation.concepts import ANY_ACTIVATION, CONCEPT_SCORES, read_codes, score_concepts
-from sae.evaluation.dictionary_quality import dead_measure, loss_measures, reconstruction_measures
+from sae.evaluation.dictionary_quality import (
+    dead_measure,
+    loss_measures,
+    neuron_measure,
+    reconstruction_measures,
+)
 from sae.evaluation.measures import Measure, evaluation_frame
 from sae.evaluation.stand_ins import stand_ins
 from sae.evaluation.truth import build_truth
 from sae.evaluation.world_code import code_measures
-from sae.evaluation.world_truth import world_measures, world_names
+from sae.evaluation.world_truth import neighborhood_measures, world_measures, world_names
 from sae.models.subject import Subject
 from sae.world.truth import concepts
 
@@ -38,13 +43,14 @@ def evaluate_dictionary(
 
     `loss_groups` are what the splicing found when the dictionary was built: nothing is spliced again.
     Summaries of concept scores hold in their details what comes out when any activation fires (`any_activation`).
-    Without known mentions in the documents there are no concepts. The world's exams are set to the world's model only:
-    no other reads its language.
+    Without known mentions in the documents there are no concepts. Another model that reads the world's sentences gets
+    the same figures of features; the exams are set to the world's own model only: no other reads its language.
     """
     hookpoint, massive_norm = activation_set.hookpoint, activation_set.massive_norm
     measures = [
         *reconstruction_measures(dictionary, shards, seed),
         dead_measure(features, activation_set.count("n_trainable")),
+        neuron_measure(features),
         *loss_measures(loss_groups, seed),
     ]
     scores = pl.DataFrame(schema=CONCEPT_SCORES)
@@ -53,15 +59,16 @@ def evaluate_dictionary(
         truth = build_truth(documents, pl.concat([shard.tokens for shard in shards]), seed, world_names())
         codes = read_codes(dictionary, shards)
         scores = score_concepts(truth, codes, dictionary_id)
+        any_activation = score_concepts(truth, codes, dictionary_id, ANY_ACTIVATION)
+        measures += [
+            *_summaries(scores, any_activation, seed),
+            *code_measures(truth, codes, documents, scores, seed),
+        ]
         if subject.source == "world":
-            any_activation = score_concepts(truth, codes, dictionary_id, ANY_ACTIVATION)
-            measures += [
-                *_summaries(scores, any_activation, seed),
-                *code_measures(truth, codes, documents, scores, seed),
-                *world_measures(
-                    subject, hookpoint, dictionary, scores, stand_ins(truth, codes, scores), seed, massive_norm
-                ),
-            ]
+            found = stand_ins(truth, codes, scores)
+            measures += world_measures(subject, hookpoint, dictionary, scores, found, seed, massive_norm)
+        else:
+            measures += neighborhood_measures(dictionary.W_dec, scores, seed)
     return {
         "concepts": concepts().select(*CONCEPTS).join(scores, on="concept_id", how="semi"),
         "concept_scores": scores,

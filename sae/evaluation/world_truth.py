@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from random import Random
 
 import polars as pl
+from torch import Tensor
 
 from sae.causal.answer import Answer
 from sae.dictionaries.dictionary import Dictionary
@@ -58,18 +59,21 @@ def world_measures(
     Attribution is held against ablation over `N_PROMPTS` composed held-out questions drawn by the seed: the right
     answer's logit minus that of another answer to the same relation, as Sacramento minus Albany.
     """
-    facts = load_facts()
     return [
         *exam_measures(subject, seed),
-        *(
-            neighbors_lift(
-                f"neighbors_{place}_lift", dictionary.W_dec, concept_scores, place_groups(facts, place), seed
-            )
-            for place in ("state", "city")
-        ),
+        *neighborhood_measures(dictionary.W_dec, concept_scores, seed),
         attribution_agreement(subject, hookpoint, dictionary, _prompts(subject, seed), seed, massive_norm=massive_norm),
         *chain_measures(subject, hookpoint, dictionary, stand_ins, seed, massive_norm),
         steering_measure(subject, hookpoint, dictionary, stand_ins, massive_norm),
+    ]
+
+
+def neighborhood_measures(decoder: Tensor, concept_scores: pl.DataFrame, seed: int) -> list[Measure]:
+    """`neighbors_state_lift` and `neighbors_city_lift` of decoder rows [d_sae, d], by where entities are."""
+    facts = load_facts()
+    return [
+        neighbors_lift(f"neighbors_{place}_lift", decoder, concept_scores, place_groups(facts, place), seed)
+        for place in ("state", "city")
     ]
 
 
