@@ -50,6 +50,7 @@ def catalog_assets(keys: Keys) -> list[dg.AssetsDefinition]:
             *PER_DICTIONARY,
             *PER_SITE,
             "attribution_edges",
+            "neuron_checks",
             "baseline",
             "reviews_source",
             "checks_config",

@@ -12,8 +12,9 @@ from typing import Literal, NamedTuple
 import dagster as dg
 
 from sae.config import AtlasConfig
+from sae.config.compared import Comparison, comparisons
 
-Kind = Literal["model", "site", "recipe", "dictionary", "baseline", "shard", "shard_site", "none"]
+Kind = Literal["model", "site", "recipe", "dictionary", "baseline", "compared", "shard", "shard_site", "none"]
 
 SHARDS = "shards"
 """Name of the dynamic partitions `<corpus>-<00000>`."""
@@ -52,6 +53,7 @@ PARTITIONED_BY: dict[str, Kind] = {
     "attributions": "dictionary",
     "steering": "dictionary",
     "evaluation": "dictionary",
+    "neuron_checks": "compared",
     "cross_neighbors": "site",
     "feature_matches": "site",
     "attribution_edges": "none",
@@ -124,6 +126,8 @@ class Keys:
                 return list(self._pairs)
             case "baseline":
                 return [baseline.dictionary for baseline in self.config.baselines]
+            case "compared":
+                return list(self._compared)
             case "shard":
                 return list(self.shards)
             case "shard_site":
@@ -156,6 +160,8 @@ class Keys:
                 return self._by_site[key]
             case "dictionary", "baseline":
                 return [key]
+            case "dictionary", "compared":
+                return [key, *self._compared[key].pairs()]
             case "model", "site":
                 return [self.config.site(key).model]
             case "model", "dictionary":
@@ -171,6 +177,10 @@ class Keys:
     @cached_property
     def _pairs(self) -> dict[str, tuple[str, str]]:
         return self.config.pairs()
+
+    @cached_property
+    def _compared(self) -> dict[str, Comparison]:
+        return comparisons(self.config)
 
     @cached_property
     def _by_site(self) -> dict[str, list[str]]:

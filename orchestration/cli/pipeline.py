@@ -12,7 +12,7 @@ import typer
 from sae.config import AtlasConfig, load_workspace
 from sae.errors import ConfigError
 
-PRESETS = ("world", "smollm2", "hf")
+PRESETS = ("world", "smollm2", "one-layer", "hf")
 
 
 def register(app: typer.Typer) -> None:

@@ -39,3 +39,16 @@ def bootstrap_ratio(above: np.ndarray, below: np.ndarray, seed: int, draws: int 
         ratios[draw] = above[picked].sum() / below[picked].sum()
     low, high = np.percentile(ratios, [2.5, 97.5])
     return float(low), float(high)
+
+
+def median_interval(values: np.ndarray) -> tuple[float, float]:
+    """Interval of the median of values [n] from order statistics (Conover 1999, §3.2, for many values).
+
+    The ranks are n/2 ± 1.96·√n/2, rounded outwards. Raises ValueError where there are none.
+    """
+    if not len(values):
+        raise ValueError("no value has no median")
+    ordered, n = np.sort(values), len(values)
+    low = math.floor((n - _Z * math.sqrt(n)) / 2)
+    high = math.ceil((n + _Z * math.sqrt(n)) / 2)
+    return float(ordered[max(0, low - 1)]), float(ordered[min(n - 1, high)])

@@ -20,7 +20,7 @@ def parse(text: str) -> AtlasConfig:
     return parse_config(text.encode(), "atlas.yaml")
 
 
-@pytest.mark.parametrize("preset", ["world", "smollm2", "hf"])
+@pytest.mark.parametrize("preset", ["world", "smollm2", "one-layer", "hf"])
 def test_every_preset_is_a_valid_config(preset):
     config = parse_config((ROOT / f"orchestration/presets/{preset}.yaml").read_bytes(), preset)
 

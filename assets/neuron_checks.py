@@ -1,0 +1,99 @@
+"""Features against neurons, and against another seed's: what Towards Monosemanticity asks of a dictionary."""
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import polars as pl
+
+from assets.features import tables_made
+from orchestration.asset import made
+from orchestration.partitions import Cell, Keys
+from orchestration.pinned import Pinned
+from orchestration.resources import Atlas
+from sae.config import load_workspace
+from sae.config.compared import Comparison, comparisons
+
+if TYPE_CHECKING:
+    from sae.evaluation.measures import Measure
+
+
+@dg.definitions
+def neuron_checks_definitions() -> dg.Definitions:
+    """The assets of the group."""
+    return dg.Definitions(assets=neuron_checks_assets(Keys(load_workspace().config)))
+
+
+def neuron_checks_assets(keys: Keys) -> list[dg.AssetsDefinition]:
+    """`neuron_checks`."""
+
+    @made(
+        keys,
+        "neuron_checks",
+        group="evaluation",
+        io="tables",
+        after=["dictionary", "features", "labels", "label_scores"],
+        kinds={"pytorch"},
+    )
+    def neuron_checks(context: dg.AssetExecutionContext, atlas: Atlas) -> dg.MaterializeResult:
+        """Density, logit weights, labels and correlations of a dictionary beside those of its site's neurons.
+
+        Made for the dictionaries of sites that have a recipe for their neurons. Where a model that differs in its seed
+        alone is read at the same place, the features that both models have.
+        """
+        from sae.evaluation.density import ultralow_density
+        from sae.evaluation.measures import evaluation_frame
+        from sae.evaluation.neurons import label_comparison, logit_median, unlike_neurons
+        from sae.models.readout import readout
+
+        stage = atlas.stage(context)
+        if kept := stage.kept():
+            return kept
+        pair = context.partition_key
+        against = comparisons(atlas.config)[pair]
+        dictionary = _pinned(atlas, pair)
+        features = atlas.table(Cell("features", pair), "features")
+        tables = [
+            atlas.table(Cell(asset, of), asset)
+            for of in (pair, against.neurons)
+            for asset in ("labels", "label_scores")
+        ]
+        weights = readout(dictionary.subject(), dictionary.manifest.hookpoint)
+        measures = [
+            ultralow_density(dictionary.dictionary, features, dictionary.manifest.count("n_trainable")),
+            unlike_neurons(features),
+            logit_median(dictionary.directions(features).vectors, weights),
+            *label_comparison(*tables, atlas.seed),
+        ]
+        if against.twin and against.twin_neurons:
+            measures.append(_universality(atlas, dictionary, against, against.twin, against.twin_neurons))
+        frame = evaluation_frame(dictionary.dictionary_id, measures, atlas.seed)
+        return tables_made(
+            stage, dictionary, {"evaluation": frame}, metadata={"measures": dg.MetadataValue.md(_table(frame))}
+        )
+
+    return [neuron_checks]
+
+
+def _universality(atlas: Atlas, dictionary: Pinned, against: Comparison, twin: str, twin_neurons: str) -> "Measure":
+    from sae.evaluation.universality import max_correlations, universality
+
+    other = _pinned(atlas, twin)
+    shards = list(zip(dictionary.shards(), other.shards(), strict=True))
+    neurons = (_pinned(atlas, name).dictionary for name in (against.neurons, twin_neurons))
+    return universality(
+        max_correlations(dictionary.dictionary, other.dictionary, shards),
+        max_correlations(*neurons, shards),
+        other.dictionary_id,
+    )
+
+
+def _pinned(atlas: Atlas, pair: str) -> Pinned:
+    return Pinned(atlas.store, atlas.ref(Cell("dictionary", pair)))
+
+
+def _table(frame: pl.DataFrame) -> str:
+    def shown(value: float | None) -> str:
+        return "–" if value is None else f"{value:.4g}"
+
+    rows = [f"| {r['metric']} | {shown(r['value'])} | {r['n']} | {shown(r['control'])} |" for r in frame.to_dicts()]
+    return "\n".join(["| metric | value | n | control |", "|---|---|---|---|", *rows])
