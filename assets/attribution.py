@@ -9,6 +9,7 @@ import polars as pl
 from assets.features import tables_made
 from assets.neighbors import site_tables_made, stacked
 from orchestration.asset import made, source
+from orchestration.chains import paired, sited, sites_in_order
 from orchestration.checks import at_most
 from orchestration.partitions import Cell, Keys
 from orchestration.pinned import Pinned
@@ -133,20 +134,22 @@ def attribution_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         after=["dictionary", "attributions"],
         kinds={"pytorch"},
         pool="gpu",
+        code_version="2",
     )
     def attribution_edges(context: dg.AssetExecutionContext, atlas: Atlas) -> dg.MaterializeResult:
         """Which features of an earlier site act on the features that an answer is attributed to at a later one.
 
-        Between neighbouring sites of one model, recipe by recipe; a model that is read at one site has no edges.
+        Between neighbouring sites of one model, of the same recipe where both have it; a model that is read at one
+        site has no edges.
         """
         stage = atlas.stage(context)
         if kept := stage.kept():
             return kept
         frames = [
-            prompt_edges(atlas, early, late, recipe)
-            for early, late in neighbouring_sites(atlas)
-            for recipe in atlas.config.dictionaries
-            if {f"{early}.{recipe}", f"{late}.{recipe}"} <= set(atlas.config.pairs())
+            prompt_edges(atlas, *cells)
+            for model in atlas.config.models
+            for early, late in pairwise(model_sites(atlas, model))
+            for cells in paired(atlas.config, early, late)
         ]
         return site_tables_made(stage, {"attribution_edges": stacked(frames, "attribution_edges")})
 
@@ -203,41 +206,31 @@ def changed_answers(
     return frames
 
 
-def neighbouring_sites(atlas: Atlas) -> list[tuple[str, str]]:
-    """Pairs of sites of one model that follow each other in it, the earlier one first."""
-    from sae.models.structure import block_paths
-
-    pairs = []
-    for model in atlas.config.models:
-        sites = [site for site in atlas.config.sites if site.model == model]
-        if len(sites) > 1:
-            order = list(block_paths(atlas.subject(model).module))
-            sites = sorted(
-                (site for site in sites if site.hookpoint in order), key=lambda site: order.index(site.hookpoint)
-            )
-            pairs += [(one.name, other.name) for one, other in pairwise(sites)]
-    return pairs
+def model_sites(atlas: Atlas, model: str) -> list[str]:
+    """The sites of a model in its order; none where there is only one, and the model need not be opened."""
+    if sum(site.model == model for site in atlas.config.sites) < 2:
+        return []
+    return sites_in_order(atlas.config, model, atlas.subject(model))
 
 
-def prompt_edges(atlas: Atlas, early: str, late: str, recipe: str) -> pl.DataFrame:
-    """`attribution_edges` of the configured prompts between two sites, for one recipe; needs both dictionaries."""
+def prompt_edges(atlas: Atlas, early: str, late: str) -> pl.DataFrame:
+    """`attribution_edges` of the configured prompts between two dictionaries `<site>.<recipe>`; none where one lacks.
+
+    Into the `EDGE_TARGETS` features of the later one of largest |attribution|.
+    """
     from sae.causal import edges
-    from sae.causal.edges import SitedDictionary
 
-    cells = [Cell("dictionary", f"{site}.{recipe}") for site in (early, late)]
-    refs = [atlas.ref_or_none(cell) for cell in cells]
-    asked = atlas.ref_or_none(Cell("attributions", f"{late}.{recipe}"))
+    refs = [atlas.ref_or_none(Cell("dictionary", pair)) for pair in (early, late)]
+    asked = atlas.ref_or_none(Cell("attributions", late))
     if None in refs or asked is None:
         return stacked([], "attribution_edges")
     pinned = [Pinned(atlas.store, ref) for ref in refs if ref]
-    source, target = (
-        SitedDictionary(p.dictionary_id, p.dictionary, p.manifest.hookpoint, p.massive_norm) for p in pinned
-    )
+    source, target = (sited(one) for one in pinned)
     subject = pinned[1].subject()
-    rows = atlas.table(asked.cell, "attributions").filter(pl.col("rank") <= EDGE_TARGETS)
+    rows = atlas.table(asked.cell, "attributions").sort(pl.col("attribution").abs(), descending=True)
     frames = []
     for prompt in atlas.table(asked.cell, "prompts").to_dicts():
-        targets = rows.filter(pl.col("prompt_id") == prompt["prompt_id"]).select("position", "index").rows()
+        targets = rows.filter(prompt_id=prompt["prompt_id"]).select("position", "index").head(EDGE_TARGETS).rows()
         encoded = subject.codec.encode(prompt["text"])
         frames.append(edges.attribution_edges(subject, source, target, encoded, prompt["prompt_id"], targets))
     return stacked(frames, "attribution_edges")

@@ -19,7 +19,7 @@ def causal_rows(large: str, small: str, model: str, run: str, question: str) -> 
             for d in (large, small)
             for rank, (i, position, attribution, effect) in enumerate(on_the_way, start=1)
         ],
-        "attribution_edges": [("kobe", f"{large}:3", kobe, f"{large}:6", 7, 0.7)],
+        "attribution_edges": [("kobe", f"{small}:3", kobe, f"{large}:6", 7, 0.7)],
         "interventions": [
             ("kobe", large, "ablate", [f"{large}:3"], [], None, False, "Sacramento", "Albany", 6.1, -0.4, None),
             ("kobe", large, "ablate", [f"{large}:20"], [], None, True, "Sacramento", "Sacramento", 6.1, 6.0, None),

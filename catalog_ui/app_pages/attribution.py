@@ -13,6 +13,9 @@ from catalog_ui.components.fact_sheet import Chip, heading
 from catalog_ui.components.passages import token_strip
 from catalog_ui.components.records import Column, feature_link, records
 from catalog_ui.wording import figure, share
+from sae.catalog.query import Catalog
+from sae.causal.graph_svg import graph_svg
+from sae.causal.stored_graph import stored_graph
 
 ROWS_SHOWN = 40
 
@@ -46,18 +49,13 @@ def _answer(prompt: dict[str, Any], run: dict[str, Any]) -> None:
             ("Logit difference", figure(run["logit_diff"])),
             ("Attributed to features", figure(run["attributed"])),
             ("Left in the error", figure(run["error_attribution"])),
-            ("Error share", share(_error_share(run))),
+            ("Error share", share(run["error_share"])),
             ("Attribution against ablation, Spearman", figure(run["ablation_spearman"], 2)),
+            ("The same with random features", figure(run["control_spearman"], 2)),
             ("Features at work", f"{run['n_features']:,}"),
         ],
         size="card",
     )
-
-
-def _error_share(run: dict[str, Any]) -> float | None:
-    """The error's part of what features and error carry together, by absolute size."""
-    features, error = abs(run["attributed"] or 0.0), abs(run["error_attribution"] or 0.0)
-    return error / (features + error) if features + error else None
 
 
 def _strip(prompt: dict[str, Any], frame: pl.DataFrame) -> int | None:
@@ -94,6 +92,23 @@ def _scatter(frame: pl.DataFrame) -> None:
     st.caption("Each point is a feature at a position. A gradient that tells the truth puts them on a rising line.")
 
 
+def _graph(catalog: Catalog, prompt_id: str, dictionary_id: str) -> None:
+    """The way to the answer, site by site, as a picture: inside one, an SVG can run nothing and load nothing."""
+    st.subheader("The way to the answer")
+    graph = stored_graph(catalog, prompt_id, dictionary_id)
+    drawing = graph_svg(graph)
+    st.image(drawing, width="content")
+    if len(graph.sites) > 1:
+        st.caption(
+            "From bottom to top: features of an earlier site, those of a later one that they act on, the answer."
+        )
+    else:
+        st.caption(
+            "The model is read at one site, so there is one level of features. A later site under `sites` adds one."
+        )
+    st.download_button("SVG", drawing, file_name=f"{prompt_id}.svg", mime="image/svg+xml", icon=":material/download:")
+
+
 reader = require_reader()
 st.title("Attribution")
 prompts = {row["prompt_id"]: row for row in queries.prompts(reader.catalog).to_dicts()}
@@ -114,6 +129,7 @@ if prompt_id is None or dictionary_id is None:
     st.stop()
 prompt, run = prompts[prompt_id], runs[dictionary_id]
 _answer(prompt, run)
+_graph(reader.catalog, prompt_id, dictionary_id)
 frame = queries.attributions(reader.catalog, prompt_id, dictionary_id)
 position = _strip(prompt, frame)
 shown = frame if position is None else frame.filter(pl.col("position") == position)

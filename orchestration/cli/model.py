@@ -1,8 +1,10 @@
-"""Commands that run the model: activate, attribute."""
+"""Commands that run the model: activate, attribute, steer."""
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
+import polars as pl
 import typer
 
 from orchestration.cli.query import JSON_OPTION
@@ -12,16 +14,20 @@ from sae.errors import AtlasError, ConfigError
 from sae.storage import Store
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from orchestration.pinned import Pinned
 
 DICTIONARY_OPTION = typer.Option(
     "--dictionary", help="<site>.<recipe> or a dictionary's id; the config's first by default."
 )
 
+IMAGE_OPTION = typer.Option(help="A picture (PNG, JPEG) in the prompt, at <image> or before the text.")
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    for command in (activate, attribute):
+    for command in (activate, attribute, steer):
         app.command()(command)
 
 
@@ -40,35 +46,104 @@ def activate(
 
 
 def attribute(
-    text: Annotated[str, typer.Argument(help="The prompt; its continuation is explained.")],
-    target: Annotated[str, typer.Option(help="The continuation whose logit is explained.")],
+    text: Annotated[str, typer.Argument(help="The prompt; its continuation is explained.")] = "",
+    target: Annotated[str, typer.Option(help="The continuation whose logit is explained.")] = "",
     baseline: Annotated[
         str | None, typer.Option(help="The continuation it is compared with; the mean logit by default.")
     ] = None,
+    prompt: Annotated[str, typer.Option(help="Id of a question in the catalog, in place of a text.")] = "",
     dictionary: Annotated[str, DICTIONARY_OPTION] = "",
     top: Annotated[int, typer.Option(min=1, help="Features listed and checked by ablation.")] = 10,
+    graph: Annotated[Path | None, typer.Option(help="Write the way to the answer as .json or .svg.")] = None,
+    image: Annotated[Path | None, IMAGE_OPTION] = None,
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> None:
-    """Explain an answer: the features on its way by attribution, each checked by ablation."""
-    from orchestration.answers import explanation_of
+    """Explain an answer: the features on its way by attribution, each checked by ablation.
 
+    Of a text and its `--target`, or of a `--prompt` that the catalog holds.
+    """
+    from orchestration.answers import explanation_of, graph_of
+    from orchestration.cli.graphs import checked_graph_path, stored_answer, write_graph
+
+    if bool(text) == bool(prompt):
+        raise ConfigError("Give either a text with its --target, or the --prompt of a question in the catalog.")
+    if text and not target:
+        raise ConfigError("A text needs a --target: the continuation that is to be explained.")
+    checked_graph_path(graph)
     workspace = load_workspace()
-    answer = explanation_of(pinned_dictionary(workspace, dictionary), _labels(workspace), text, target, baseline, top)
+    if prompt:
+        answer, way = stored_answer(workspace, prompt, dictionary, top)
+        if graph:
+            write_graph(way, graph)
+    else:
+        pinned, labels = pinned_dictionary(workspace, dictionary), _labels(workspace)
+        words, picture = with_picture(text, image)
+        answer = explanation_of(pinned, labels, words, target, baseline, top, picture)
+        if graph:
+            write_graph(graph_of(*_chain(workspace, pinned), labels, words, target, baseline, picture), graph)
     if as_json:
         print(json.dumps(answer, indent=1, ensure_ascii=False))
         return
-    right = "as asked" if answer["is_correct"] else f"asked: {target}"
-    against = baseline or "the mean logit"
-    print(f"{text} → {answer['predicted']} ({right})")
-    print(
-        f"logit of {target} minus {against}: {answer['logit_diff']:+.2f}; error term {answer['error_attribution']:+.2f}"
-    )
+    _print_answer(answer, target or answer["target"], baseline if text else answer["baseline"])
+
+
+def steer(
+    words: Annotated[list[str], typer.Argument(metavar="ID… TEXT", help="One or more features' ids, then the prompt.")],
+    strength: Annotated[
+        list[float], typer.Option(help="Multiple of a feature's maximum: one for all, or one for each feature.")
+    ],
+    tokens: Annotated[int, typer.Option(min=1, help="Length of the completion.")] = 12,
+    image: Annotated[Path | None, IMAGE_OPTION] = None,
+    as_json: Annotated[bool, JSON_OPTION] = False,
+) -> None:
+    """Hold features at multiples of their maxima and let the model go on, beside what it writes by itself."""
+    from orchestration.answers import steered_text
+
+    *ids, text = words
+    if not ids:
+        raise ConfigError("Give at least one feature's id, <dictionary_id>:<index>, before the text.")
+    if len(strength) not in (1, len(ids)):
+        raise ConfigError(f"{len(ids)} features want one --strength for all or {len(ids)}, not {len(strength)}.")
+    workspace = load_workspace()
+    names = {name.rpartition(":")[0] for name in ids}
+    if len(names) > 1 or not all(name.rpartition(":")[2].isdecimal() for name in ids):
+        raise ConfigError("Features steered together are of one dictionary, each written <dictionary_id>:<index>.")
+    pinned = pinned_dictionary(workspace, names.pop())
+    maxima = _maxima(workspace, pinned)
+    held = []
+    for number, name in enumerate(ids):
+        index = int(name.rpartition(":")[2])
+        if index not in maxima:
+            raise ConfigError(f"{name} is no feature: the dictionary has {len(maxima)} of them.")
+        held.append((index, strength[number] if len(strength) > 1 else strength[0], maxima[index]))
+    words_read, picture = with_picture(text, image)
+    answer = steered_text(pinned, held, words_read, tokens, picture)
+    if as_json:
+        print(json.dumps(answer, indent=1, ensure_ascii=False))
+        return
+    labels = _labels(workspace)
+    rows = [{**one, "label": labels.get(one["feature_id"])} for one in answer["features"]]
+    print_rows(rows, ("feature_id", "strength", "held_at", "label"), False)
     print_rows(
-        answer["features"],
-        ("rank", "token", "feature_id", "activation", "attribution", "ablation_effect", "label"),
+        [
+            {"": "by itself", "continues": answer["unsteered"]},
+            {"": "steered", "continues": answer["steered"]},
+        ],
+        ("", "continues"),
         False,
     )
-    print(f"Spearman of attribution and ablation over these: {answer['ablation_spearman']:.2f}")
+
+
+def with_picture(text: str, image: Path | None) -> tuple[str, "np.ndarray | None"]:
+    """The text with a mark for the picture, before it where it has none, and the picture's pixels."""
+    from sae.corpora.documents import IMAGE_MARK
+    from sae.models.pictures import decode_picture
+
+    if image is None:
+        return text, None
+    if not image.is_file():
+        raise ConfigError(f"No picture at {image}: name a PNG or JPEG file.")
+    return text if IMAGE_MARK in text else f"{IMAGE_MARK} {text}", decode_picture(image.read_bytes(), str(image))
 
 
 def pinned_dictionary(workspace: Workspace, name: str) -> "Pinned":
@@ -99,3 +174,51 @@ def _labels(workspace: Workspace) -> dict[str, str]:
         return {}
     with open_catalog(store) as catalog:
         return dict(catalog.sql("select feature_id, label from current_labels").iter_rows())
+
+
+def _print_answer(answer: dict[str, Any], target: str, baseline: str | None) -> None:
+    right = "as asked" if answer["is_correct"] else f"asked: {target}"
+    against = baseline or "the mean logit"
+    share = "" if answer["error_share"] is None else f" ({answer['error_share']:.0%} of what is accounted for)"
+    print(f"{answer['text']} → {answer['predicted']} ({right})")
+    print(
+        f"logit of {target} minus {against}: {answer['logit_diff']:+.2f}; "
+        f"error term {answer['error_attribution']:+.2f}{share}"
+    )
+    print_rows(
+        answer["features"],
+        ("rank", "token", "feature_id", "activation", "attribution", "ablation_effect", "control_effect", "label"),
+        False,
+    )
+    spearman, control = answer["ablation_spearman"], answer["control_spearman"]
+    if spearman is not None:
+        beside = "" if control is None else f"; with random features {control:.2f}"
+        print(f"Spearman of attribution and ablation over those ablated: {spearman:.2f}{beside}")
+
+
+def _chain(workspace: Workspace, pinned: "Pinned") -> "tuple[list[Pinned], list[str]]":
+    """The dictionaries that a graph through this one reads, in the model's order, and their sites' names."""
+    from orchestration.chains import chain_through, sites_in_order
+    from orchestration.partitions import Cell
+    from orchestration.pinned import Pinned
+    from orchestration.refs import read_ref
+
+    store, config, own = Store(workspace.store), workspace.config, str(pinned.ref.partition)
+    accepted = {pair: ref for pair in config.pairs() if (ref := read_ref(store, Cell("dictionary", pair)))}
+    order = sites_in_order(config, pinned.facts["model"]["name"], pinned.subject())
+    pairs = chain_through(config, order, own, accepted)
+    chain = [pinned if pair == own else Pinned(store, accepted[pair]) for pair in pairs]
+    return chain, [config.pairs()[pair][0] for pair in pairs]
+
+
+def _maxima(workspace: Workspace, pinned: "Pinned") -> dict[int, float]:
+    """Largest activation of each feature over the data set."""
+    from orchestration.partitions import Cell
+    from orchestration.refs import read_ref
+
+    store = Store(workspace.store)
+    ref = read_ref(store, Cell("features", str(pinned.ref.partition)))
+    if ref is None or ref.facts.get("dictionary_id") != pinned.dictionary_id:
+        raise AtlasError("The features of this dictionary were not gathered yet. `atlas run` does that.")
+    frame = pl.read_parquet(store.verify(ref.files["features"]))
+    return dict(frame.select("index", "max_activation").iter_rows())

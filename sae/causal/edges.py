@@ -50,31 +50,58 @@ def attribution_edges(
     prompt_id: str,
     targets: Sequence[tuple[int, int]],
     strongest: int = 5,
+    batch_tokens: int = 1024,
 ) -> pl.DataFrame:
     """The `strongest` edges by magnitude into each (position, feature) of `targets` at the later site, as `EDGES`.
 
-    One forward pass, and one backward pass a target. Targets that are not active have no edge.
+    A row of a pass for each target, as many as fit into `batch_tokens` positions; what lies before the earlier site is
+    read once for all of them. Sources stand at the target's position or before it. Targets that are not active have no
+    edge.
+    """
+    rows: list[tuple[str, str, int, str, int, float]] = []
+    size = max(1, batch_tokens // len(encoded))
+    for start in range(0, len(targets), size):
+        part = targets[start : start + size]
+        x, gradients = _gradients(subject, early, late, encoded, part)
+        sources = take_apart(early.dictionary, x, read_positions(encoded.special, x, early.massive_norm))
+        decoder = early.dictionary.W_dec[sources.features].float()
+        for (position, feature), gradient in zip(part, gradients, strict=True):
+            weights = sources.activations * (decoder * gradient[sources.positions]).sum(dim=1)
+            weights = weights * (sources.positions <= position)
+            target = feature_id(late.dictionary_id, feature)
+            for edge in torch.argsort(weights.abs(), descending=True, stable=True)[:strongest].tolist():
+                if weights[edge]:
+                    source = feature_id(early.dictionary_id, int(sources.features[edge]))
+                    at = int(sources.positions[edge])
+                    rows.append((prompt_id, source, at, target, position, float(weights[edge])))
+    return pl.DataFrame(rows, schema=EDGES, orient="row")
+
+
+def _gradients(
+    subject: Subject,
+    early: SitedDictionary,
+    late: SitedDictionary,
+    encoded: Encoded,
+    targets: Sequence[tuple[int, int]],
+) -> tuple[Tensor, Tensor]:
+    """x [t, d] of the earlier site, and the gradient to it of each target's activation, float32 [n, t, d].
+
+    0 for targets that are not active, or that stand where the later dictionary does not read.
     """
     leaves: list[Tensor] = []
 
     def leaf(x: Tensor) -> Tensor:
-        leaves.append(x.detach().requires_grad_(True))
+        leaves.append(x.detach().expand(len(targets), -1, -1).clone().requires_grad_(True))
         return leaves[-1]
 
+    positions, features = (torch.tensor(column, device=subject.device) for column in zip(*targets, strict=True))
+    each = torch.arange(len(targets), device=subject.device)
     with torch.enable_grad(), replaced_output(hook_module(subject, early.hookpoint), leaf):
-        hidden = read_outputs(subject, collate(subject, [encoded]), [late.hookpoint])[late.hookpoint][0]
-        activations = late.dictionary.encode(hidden.float())
-    x = leaves[0][0].detach().float()
-    sources = take_apart(early.dictionary, x, read_positions(encoded.special, x, early.massive_norm))
-    decoder = early.dictionary.W_dec[sources.features].float()
-    rows: list[tuple[str, str, int, str, int, float]] = []
-    for position, feature in targets:
-        if activations[position, feature] <= 0:
-            continue
-        (gradient,) = torch.autograd.grad(activations[position, feature], leaves[0], retain_graph=True)
-        weights = sources.activations * (decoder * gradient[0].float()[sources.positions]).sum(dim=1)
-        for edge in torch.argsort(weights.abs(), descending=True, stable=True)[:strongest].tolist():
-            source = feature_id(early.dictionary_id, int(sources.features[edge]))
-            target = feature_id(late.dictionary_id, feature)
-            rows.append((prompt_id, source, int(sources.positions[edge]), target, position, float(weights[edge])))
-    return pl.DataFrame(rows, schema=EDGES, orient="row")
+        hidden = read_outputs(subject, collate(subject, [encoded]), [late.hookpoint])[late.hookpoint]
+        read = read_positions(encoded.special, hidden[0].detach(), late.massive_norm)
+        activations = late.dictionary.encode(hidden[each, positions].float())[each, features]
+        total = (activations * read[positions]).sum()
+        if not total.requires_grad:
+            return leaves[0][0].detach().float(), torch.zeros_like(leaves[0]).float()
+        (gradients,) = torch.autograd.grad(total, leaves[0])
+    return leaves[0][0].detach().float(), gradients.float()

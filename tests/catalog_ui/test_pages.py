@@ -158,7 +158,8 @@ def test_attribution_page_shows_answer_error_share_and_features(open_page):
 
     assert heading["title"] == QUESTION
     assert heading["chips"][0] == {"text": "right", "tone": "good"}
-    assert facts["Error share"] == "19%"
+    assert facts["Error share"] == "18%"
+    assert facts["The same with random features"] == "0.02"
     assert facts["Attribution against ablation, Spearman"] == "0.93"
     assert strip["passages"][0]["weights"][QUESTION.replace(":", " :").split().index("Kobe")] == 3.7
     assert rows[0]["feature"]["label"] == "Kobe Bryant"
