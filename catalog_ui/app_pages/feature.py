@@ -10,6 +10,7 @@ import streamlit as st
 from catalog_ui import queries
 from catalog_ui.access import Reader, require_reader
 from catalog_ui.components.fact_sheet import Chip, heading
+from catalog_ui.components.family_tree import show_family
 from catalog_ui.components.feature_sections import (
     show_concepts,
     show_examples,
@@ -114,6 +115,7 @@ left, right = st.columns([1.75, 1], gap="large")
 with left:
     show_examples(reader, row)
     show_neighbours(reader, row)
+    show_family(reader, row)
     show_histograms(reader, row)
 with right:
     show_origin(reader, row)

@@ -36,6 +36,14 @@ left join current_labels l using (feature_id)
 where c.kind = 'landmark'
 group by all
 order by worst_language desc, everywhere desc""",
+    "How features split": """select p.label as parent, f.parent_feature_id, count(*) as children,
+       list(c.label order by f.cosine desc) as becomes
+from families f
+left join current_labels p on p.feature_id = f.parent_feature_id
+left join current_labels c on c.feature_id = f.child_feature_id
+group by all
+order by children desc
+limit 20""",
     "Where labels came from": """select labeler, model, prompt_version, seed, origin, status,
        count(*) as labels, sum(cost_usd) as cost_usd
 from labels

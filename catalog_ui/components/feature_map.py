@@ -53,7 +53,7 @@ def encode_map(
     colours = (
         (level * (_RAMP - 1)).round().astype("u1")
         if colour == "density"
-        else np.where(cluster == _NO_CLUSTER, _NO_COLOUR, cluster % _COLOURS).astype("u1")
+        else np.where(cluster == _NO_CLUSTER, _NO_COLOUR, points["cluster_id"].to_numpy() % _COLOURS).astype("u1")
     )
     labels = points["label"].fill_null("")
     lit = labels.str.to_lowercase().str.contains(highlight.lower(), literal=True).to_numpy()

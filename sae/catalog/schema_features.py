@@ -36,7 +36,7 @@ CLUSTERS = Table(
     "Groups of features that lie together on the map.",
     (
         Column("dictionary_id", "VARCHAR", "The dictionary."),
-        Column("cluster_id", "INTEGER", "Number of the cluster in its dictionary, from 0."),
+        Column("cluster_id", "INTEGER", "Number of the cluster; kept in the next version as far as its members are."),
         Column("label", "VARCHAR", "A name made from its members' labels."),
         Column("size", "INTEGER", "Number of features."),
         Column("x", "DOUBLE", "Centre on the map, horizontal."),

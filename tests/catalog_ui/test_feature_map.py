@@ -91,7 +91,7 @@ def test_clusters_give_colour_and_name_and_stragglers_none():
 
     assert [c["name"] for c in header["clusters"]] == ["bridges", "cluster 2"]
     assert arrays["cluster"].tolist() == [1, 0, 65_535]
-    assert arrays["colour"].tolist() == [1, 0, 255]
+    assert arrays["colour"].tolist() == [2, 5, 255]
 
 
 def test_highlight_is_plain_text_and_ignores_case():

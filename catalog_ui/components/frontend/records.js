@@ -47,6 +47,10 @@ function cell(row, column, open) {
       open(value.id);
     };
     node.append(link);
+    if (value.depth) {
+      node.style.paddingLeft = `${1.4 * value.depth}rem`;
+      node.prepend(element("span", "branch", "└ "));
+    }
     if (value.note) node.append(element("span", "note", value.note));
     return node;
   }
