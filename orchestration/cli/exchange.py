@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from orchestration.cli.model import pinned_dictionary
-from orchestration.cli.query import JSON_OPTION
+from orchestration.cli.query import CATALOG_OPTION, JSON_OPTION
 from sae.config import FORMATS, Format, load_workspace
 from sae.errors import ConfigError
 from sae.storage import Store
@@ -55,13 +55,16 @@ def export(
     kind: Annotated[str, typer.Argument(metavar="FORMAT", help=f"duckdb, or one of: {', '.join(FORMATS)}.")],
     what: Annotated[str, typer.Argument(metavar="DICTIONARY", help="<site>.<recipe> or an id; for duckdb the file.")],
     path: Annotated[Path | None, typer.Argument(help="The folder to make; not for duckdb.")] = None,
+    catalog_version: Annotated[str | None, CATALOG_OPTION] = None,
 ) -> None:
     """Write a current dictionary as another library's folder, or the catalog as one self-contained DuckDB file."""
     if kind == "duckdb":
         if path is not None:
             raise ConfigError("duckdb exports the whole catalog: give one file.")
-        _export_catalog(Path(what))
+        _export_catalog(Path(what), catalog_version)
         return
+    if catalog_version is not None:
+        raise ConfigError("--catalog goes with duckdb: dictionaries are exported as they are now.")
     wanted = _format(kind)
     if path is None:
         raise ConfigError(f"Name the folder to make: atlas export {kind} {what} PATH.")
@@ -72,10 +75,10 @@ def export(
     print(f"Wrote {pinned.dictionary_id} to {path} as {kind}.")
 
 
-def _export_catalog(file: Path) -> None:
+def _export_catalog(file: Path, version: str | None) -> None:
     from sae.catalog.export import export_duckdb
 
-    size = export_duckdb(Store(load_workspace().store), file)
+    size = export_duckdb(Store(load_workspace().store), file, version)
     print(f"Wrote {file}: {size:,} bytes.")
 
 

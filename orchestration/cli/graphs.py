@@ -43,14 +43,16 @@ def write_graph(graph: "Graph", path: Path) -> None:
         raise AtlasError(f"--graph {path} could not be written: {error.strerror}.") from error
 
 
-def stored_answer(workspace: Workspace, prompt_id: str, dictionary: str, top: int) -> "tuple[dict[str, Any], Graph]":
+def stored_answer(
+    workspace: Workspace, prompt_id: str, dictionary: str, top: int, version: str | None = None
+) -> "tuple[dict[str, Any], Graph]":
     """A question of the catalog as `atlas attribute` prints it, and its graph; by default through the first site's largest.
 
     Raises AtlasError where the catalog has no such question, or not through that dictionary.
     """
     from sae.causal.stored_graph import stored_graph
 
-    with open_catalog(Store(workspace.store)) as catalog:
+    with open_catalog(Store(workspace.store), version) as catalog:
         runs = catalog.sql(
             "select p.text, p.target, p.baseline, p.predicted, p.is_correct, r.* exclude (prompt_id, prompt_sha256, "
             "n_features, run_id), d.site || '.' || d.recipe as pair from attribution_runs r "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import polars as pl
 import typer
 
-from orchestration.cli.query import JSON_OPTION
+from orchestration.cli.query import CATALOG_OPTION, JSON_OPTION
 from orchestration.cli.tables import print_rows
 from sae.config import Workspace, load_workspace
 from sae.errors import AtlasError, ConfigError
@@ -35,13 +35,14 @@ def activate(
     text: Annotated[str, typer.Argument(help="Any text that the model reads.")],
     dictionary: Annotated[str, DICTIONARY_OPTION] = "",
     top: Annotated[int, typer.Option(min=1, help="Features shown for each token.")] = 5,
+    catalog_version: Annotated[str | None, CATALOG_OPTION] = None,
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> None:
     """Run a text through the model and list the features active at each token."""
     from orchestration.answers import activations_of
 
     workspace = load_workspace()
-    rows = activations_of(pinned_dictionary(workspace, dictionary), _labels(workspace), text, top)
+    rows = activations_of(pinned_dictionary(workspace, dictionary), _labels(workspace, catalog_version), text, top)
     print_rows(rows, ("position", "token", "feature_id", "activation", "label"), as_json)
 
 
@@ -56,6 +57,7 @@ def attribute(
     top: Annotated[int, typer.Option(min=1, help="Features listed and checked by ablation.")] = 10,
     graph: Annotated[Path | None, typer.Option(help="Write the way to the answer as .json or .svg.")] = None,
     image: Annotated[Path | None, IMAGE_OPTION] = None,
+    catalog_version: Annotated[str | None, CATALOG_OPTION] = None,
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> None:
     """Explain an answer: the features on its way by attribution, each checked by ablation.
@@ -72,11 +74,11 @@ def attribute(
     checked_graph_path(graph)
     workspace = load_workspace()
     if prompt:
-        answer, way = stored_answer(workspace, prompt, dictionary, top)
+        answer, way = stored_answer(workspace, prompt, dictionary, top, catalog_version)
         if graph:
             write_graph(way, graph)
     else:
-        pinned, labels = pinned_dictionary(workspace, dictionary), _labels(workspace)
+        pinned, labels = pinned_dictionary(workspace, dictionary), _labels(workspace, catalog_version)
         words, picture = with_picture(text, image)
         answer = explanation_of(pinned, labels, words, target, baseline, top, picture)
         if graph:
@@ -94,6 +96,7 @@ def steer(
     ],
     tokens: Annotated[int, typer.Option(min=1, help="Length of the completion.")] = 12,
     image: Annotated[Path | None, IMAGE_OPTION] = None,
+    catalog_version: Annotated[str | None, CATALOG_OPTION] = None,
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> None:
     """Hold features at multiples of their maxima and let the model go on, beside what it writes by itself."""
@@ -121,7 +124,7 @@ def steer(
     if as_json:
         print(json.dumps(answer, indent=1, ensure_ascii=False))
         return
-    labels = _labels(workspace)
+    labels = _labels(workspace, catalog_version)
     rows = [{**one, "label": labels.get(one["feature_id"])} for one in answer["features"]]
     print_rows(rows, ("feature_id", "strength", "held_at", "label"), False)
     print_rows(
@@ -166,13 +169,14 @@ def pinned_dictionary(workspace: Workspace, name: str) -> "Pinned":
     raise ConfigError(f"No current dictionary {name!r}. There are: {', '.join(accepted)}.")
 
 
-def _labels(workspace: Workspace) -> dict[str, str]:
+def _labels(workspace: Workspace, version: str | None) -> dict[str, str]:
+    """Labels by feature; none where no catalog was ever published."""
     from sae.catalog import open_catalog
 
     store = Store(workspace.store)
-    if not store.exists("catalog/CURRENT"):
+    if version is None and not store.exists("catalog/CURRENT"):
         return {}
-    with open_catalog(store) as catalog:
+    with open_catalog(store, version) as catalog:
         return dict(catalog.sql("select feature_id, label from current_labels").iter_rows())
 
 

@@ -16,6 +16,7 @@ from sae.errors import AtlasError
 from sae.storage import Store
 
 JSON_OPTION = typer.Option("--json", help="Print JSON.")
+CATALOG_OPTION = typer.Option("--catalog", help="A past version of the catalog; its number is enough.")
 
 
 class Format(StrEnum):
@@ -36,31 +37,34 @@ def register(app: typer.Typer) -> None:
 def sql(
     query: Annotated[str, typer.Argument(help="One SELECT.")],
     output: Annotated[Format, typer.Option("--format", help="How the rows are printed.")] = Format.table,
+    catalog_version: Annotated[str | None, CATALOG_OPTION] = None,
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> None:
     """Query the published catalog (read-only)."""
-    with open_catalog(Store(load_workspace().store)) as catalog:
+    with open_catalog(Store(load_workspace().store), catalog_version) as catalog:
         show(catalog.sql(query), Format.json if as_json else output)
 
 
 def search(
     text: Annotated[str, typer.Argument(help="Words of a label, an explanation or a token.")],
     limit: Annotated[int, typer.Option(min=1, help="Largest number of features.")] = 20,
+    catalog_version: Annotated[str | None, CATALOG_OPTION] = None,
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> None:
     """Find features by what their labels and tokens say."""
-    store = Store(load_workspace().store)
-    print_rows(search_catalog(store, text, limit).to_dicts(), ("score", "feature_id", "label", "explanation"), as_json)
+    found = search_catalog(Store(load_workspace().store), text, limit, catalog_version)
+    print_rows(found.to_dicts(), ("score", "feature_id", "label", "explanation"), as_json)
 
 
 def feature(
     feature_id: Annotated[str, typer.Argument(help="<dictionary_id>:<index>")],
+    catalog_version: Annotated[str | None, CATALOG_OPTION] = None,
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> None:
     """Show one feature: label, examples, neighbours, logit weights, concepts."""
     from orchestration.cards import feature_card, print_card
 
-    with open_catalog(Store(load_workspace().store)) as catalog:
+    with open_catalog(Store(load_workspace().store), catalog_version) as catalog:
         card = feature_card(catalog, feature_id)
     print(json.dumps(card, indent=1, ensure_ascii=False, default=str) if as_json else print_card(card))
 
@@ -69,6 +73,7 @@ def audit(
     identifier: Annotated[
         str, typer.Argument(metavar="ID", help="A feature's, label's or dictionary's id, or its beginning.")
     ],
+    catalog_version: Annotated[str | None, CATALOG_OPTION] = None,
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> None:
     """Print where a label, feature or dictionary came from, each hash verified. Exit code 1 where one differs."""
@@ -76,7 +81,7 @@ def audit(
 
     workspace = load_workspace()
     store = Store(workspace.store)
-    with open_catalog(store) as catalog:
+    with open_catalog(store, catalog_version) as catalog:
         chain = audit_chain(store, catalog, workspace.state / "ledger.sqlite", identifier)
     if as_json:
         links = [link.to_json() for link in chain]

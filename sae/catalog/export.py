@@ -10,7 +10,7 @@ from sae.catalog.parquet import parquet_scan_sql
 from sae.catalog.query import parquet_paths
 from sae.catalog.schema import TABLES, VIEWS
 from sae.catalog.table import comment_sql, create_table_sql, create_view_sql, literal, quoted
-from sae.catalog.versions import catalog_path, current_version
+from sae.catalog.versions import catalog_path, current_version, named_version
 from sae.errors import AtlasError
 from sae.storage import Store
 
@@ -22,7 +22,7 @@ def export_duckdb(store: Store, file: Path, version: str | None = None) -> int:
     """
     if file.exists():
         raise AtlasError(f"{file} exists. Give another name, or remove it first.")
-    wanted = version or current_version(store)
+    wanted = named_version(store, version) if version else current_version(store)
     source = store.local(catalog_path(wanted))
     building = file.with_name(f".writing-{os.getpid()}-{file.name}")
     try:

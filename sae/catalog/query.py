@@ -13,7 +13,7 @@ from sae.catalog.guard import guard_with, one_line
 from sae.catalog.parquet import parquet_scan_sql
 from sae.catalog.schema import PARQUET_TABLES, SCHEMA_VERSION
 from sae.catalog.table import comment_sql, literal, quoted
-from sae.catalog.versions import catalog_path, current_version
+from sae.catalog.versions import catalog_path, current_version, named_version
 from sae.errors import AtlasError
 from sae.storage import Store
 
@@ -105,14 +105,14 @@ class Catalog:
 
 
 def open_catalog(store: Store, version: str | None = None) -> Catalog:
-    """Open a version of the catalog, the current one by default.
+    """Open a version of the catalog, the current one by default; a version's number is enough of its name.
 
     The connection reads that file and the Parquet files of its manifest, no other file; it writes nothing, and its
-    settings are locked. Raises AtlasError where the catalog is missing, of another schema version or damaged, and
-    where a Parquet file is missing or has another size than recorded.
+    settings are locked. Raises AtlasError where the version does not exist (with those that do), where it is of another
+    schema version or damaged, and where a Parquet file is missing or has another size than recorded.
     """
     if version is not None:
-        return _open(store, version)
+        return _open(store, named_version(store, version))
     wanted = current_version(store)
     while True:
         try:

@@ -55,9 +55,9 @@ def search(catalog: Catalog, text: str, limit: int = 20, dictionary_id: str | No
     return pl.DataFrame(rows, schema=RESULT_SCHEMA)
 
 
-def search_catalog(store: Store, text: str, limit: int = 20) -> pl.DataFrame:
-    """`search` in the store's current catalog, opened for this one question."""
-    with open_catalog(store) as catalog:
+def search_catalog(store: Store, text: str, limit: int = 20, version: str | None = None) -> pl.DataFrame:
+    """`search` in a version of the store's catalog, the current one by default, opened for this one question."""
+    with open_catalog(store, version) as catalog:
         return search(catalog, text, limit)
 
 

@@ -29,6 +29,18 @@ def list_versions(store: Store) -> list[str]:
     return sorted(found, key=_counter)
 
 
+def named_version(store: Store, name: str) -> str:
+    """The version that a name or the beginning of one (its number) means. Raises AtlasError with those there are."""
+    versions = list_versions(store)
+    found = [version for version in versions if name == version or (name and version.startswith(name))]
+    if name.isdecimal():
+        found = [version for version in versions if _counter(version) == int(name)] or found
+    if len(found) != 1:
+        there = ", ".join(versions) or "none"
+        raise AtlasError(f"There is no catalog {name!r} in {store.root}. There are: {there}.")
+    return found[0]
+
+
 def next_version(store: Store, content: str) -> str:
     """`<counter>-<content id>`: counters sort versions by age, the id says whether two hold the same."""
     versions = list_versions(store)

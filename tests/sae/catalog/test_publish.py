@@ -54,6 +54,26 @@ def test_the_last_three_versions_stay(store: Store):
         assert old.sql("select count(*) from labels").item() > 0
 
 
+def test_a_past_version_is_opened_by_its_name_or_its_number(store: Store):
+    first = current_version(store)
+    publish(store, candidate(store))
+
+    for name in (first, first.split("-")[0], "1"):
+        with open_catalog(store, name) as past:
+            assert past.version == first
+    assert current_version(store) != first
+
+
+@pytest.mark.parametrize("name", ["9", "", "000009-abc", "../../etc/passwd", "0"])
+def test_a_version_that_there_is_not_is_refused_with_those_there_are(name: str, store: Store):
+    publish(store, candidate(store))
+
+    with pytest.raises(AtlasError) as refused:
+        open_catalog(store, name)
+
+    assert all(version in str(refused.value) for version in list_versions(store))
+
+
 def test_the_current_version_is_never_pruned(store: Store):
     first = current_version(store)
     for _ in range(3):
