@@ -8,9 +8,11 @@ import time
 
 import dagster as dg
 
+from orchestration.alerts import Event, alert
 from orchestration.partitions import SHARDS, Cell
 from orchestration.reaping import KILLED_TAG, REFRESH_TAG, reap_refreshes
 from orchestration.recorded import Recorded
+from orchestration.records import TRIGGER_TAG
 from orchestration.sources import shards
 from sae.config import Workspace, load_workspace
 from sae.errors import AtlasError
@@ -33,7 +35,8 @@ _ACTIVE = [
 
 def automation() -> dg.Definitions:
     """Job `refresh`, its nightly schedule and the corpus sensor; all of them leave the deciding to the planner."""
-    schedule = load_workspace().config.schedule
+    config = load_workspace().config
+    schedule, alerts = config.schedule, config.alerts
 
     @dg.op
     def bring_up_to_date(context: dg.OpExecutionContext) -> None:
@@ -84,7 +87,38 @@ def automation() -> dg.Definitions:
         execution_timezone=schedule.timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
-    return dg.Definitions(jobs=[refresh_job], schedules=[nightly], sensors=[corpus_sensor])
+    sensors: list[dg.SensorDefinition] = [corpus_sensor]
+    if alerts.webhook is not None or alerts.email is not None:
+        sensors.append(failure_alerts())
+    return dg.Definitions(jobs=[refresh_job], schedules=[nightly], sensors=sensors)
+
+
+def failure_alerts() -> dg.SensorDefinition:
+    """A sensor for the alerts that a refresh does not send itself: of killed ones, and of Dagster's own runs."""
+
+    @dg.run_failure_sensor(default_status=dg.DefaultSensorStatus.RUNNING)
+    def run_failed(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
+        """A run failed that was no part of a refresh, or a refresh ended with its process."""
+        run = context.dagster_run
+        # A part of a refresh is told of by the refresh, and so is a refresh that lived to its end.
+        if TRIGGER_TAG in run.tags or (REFRESH_TAG in run.tags and KILLED_TAG not in run.tags):
+            return dg.SkipReason("its refresh tells of it")
+        workspace = load_workspace()
+        assets = sorted(key.to_user_string() for key in run.asset_selection or ())
+        event = Event("failed", ", ".join(assets) or run.job_name, run.tags.get("dagster/partition"), _words(context))
+        for fault in alert(workspace.config.alerts, f"run {run.run_id}", [event]):
+            context.log.warning(fault)
+        return None
+
+    return run_failed
+
+
+def _words(context: dg.RunFailureSensorContext) -> str:
+    """The first failed step's error, otherwise what the run's own failure says."""
+    steps = context.get_step_failure_events()
+    error = steps[0].step_failure_data.error if steps else None
+    message = (error.cause or error).message if error else context.failure_event.message or "it failed"
+    return " ".join(message.split())[:500]
 
 
 def changed_shards(workspace: Workspace, instance: dg.DagsterInstance) -> dict[str, str | None]:

@@ -56,7 +56,8 @@ def catalog_parts(atlas: Atlas, instance: dg.DagsterInstance, keys: Keys) -> Cat
     frames["runs"] = _frame("runs", run_rows(instance, {ref.run_id for ref in refs}, _paid(atlas)))
     with atlas.ledger() as ledger:
         frames |= {name: getattr(ledger, name)(sorted(ids)) for name in FROM_LEDGER}
-    return CatalogParts(frames, _parquet(artifacts), {"config": canonical_json(atlas.config.model_dump(mode="json"))})
+    config = atlas.config.model_dump(mode="json", exclude={"alerts"})  # Readers need not know whom a failure concerns.
+    return CatalogParts(frames, _parquet(artifacts), {"config": canonical_json(config)})
 
 
 def _paid(atlas: Atlas) -> dict[str, float]:

@@ -63,7 +63,7 @@ def _store(workspace: Workspace) -> str:
     store = Store(workspace.store)
     if not store.exists("SCHEMA"):
         return f"{workspace.store} is empty: `atlas run` fills it"
-    store.open_schema()
+    store.check_schema()
     size = (
         sum(path.stat().st_size for path in Path(workspace.store).rglob("*") if path.is_file()) if store.is_local else 0
     )

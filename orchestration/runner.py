@@ -10,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 from filelock import FileLock, Timeout
 
+from orchestration.alerts import Event, alert, events_of
 from orchestration.checks import missed
 from orchestration.damage import all_upstream, set_aside_damaged
 from orchestration.failures import Failure, failures
@@ -46,6 +47,8 @@ class Outcome:
     made: list[Cell] = field(default_factory=list)
     failed: dict[Cell, str] = field(default_factory=dict)
     """Cells that failed or gave nothing, with the error in words."""
+    unsent: list[str] = field(default_factory=list)
+    """Alerts that could not be sent, in words."""
     last: Plan = field(default_factory=lambda: Plan(()))
 
 
@@ -70,9 +73,13 @@ class Session:
 
 
 def open_session(workspace: Workspace) -> Session:
-    """Open a workspace: its Dagster instance (made on first use) and the definitions of its config."""
+    """Open a workspace: its Dagster instance (made on first use) and the definitions of its config.
+
+    Raises AtlasError where the store has a schema version that this program does not read.
+    """
     from orchestration.definitions import defs
 
+    Store(workspace.store).check_schema()
     home = dagster_home(workspace)
     with _config_named(workspace.path):
         definitions = defs()
@@ -127,9 +134,34 @@ def refresh(
 ) -> Outcome:
     """Make everything that is missing or stale and selected, upstream first. A failed cell does not stop the others.
 
+    What failed, and what a gate kept out, goes to whomever `alerts` names; an alert that fails is said, and kept in the
+    outcome, and fails nothing else.
+
     Raises AtlasError when another writer holds the lock for longer than `wait_s` seconds, or the store has another
     schema version.
     """
+    alerts, store = session.workspace.config.alerts, Store(session.workspace.store)
+    try:
+        outcome = _refresh(session, trigger, select, force, say, show_progress, wait_s)
+    except Exception as error:
+        for fault in alert(alerts, trigger, [Event("failed", None, None, str(error))]):
+            say(f"! {fault}")
+        raise
+    outcome.unsent = alert(alerts, trigger, events_of(store, outcome.made, outcome.failed))
+    for fault in outcome.unsent:
+        say(f"! {fault}")
+    return outcome
+
+
+def _refresh(
+    session: Session,
+    trigger: str,
+    select: Callable[[Cell], bool],
+    force: bool,
+    say: Callable[[str], None],
+    show_progress: bool,
+    wait_s: float,
+) -> Outcome:
     lock = writer_lock(session.workspace)
     if not _acquire(lock, wait_s):
         raise AtlasError(

@@ -4,8 +4,9 @@ import contextlib
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
@@ -14,9 +15,14 @@ import fsspec
 from sae.errors import AtlasError, DamagedFileError
 from sae.identity import file_sha256
 
-STORE_SCHEMA = 1
-"""Version of the layout; another one is refused in words."""
-_TEMPORARY = ".writing-"
+STORE_SCHEMA = 2
+"""Version of the layout. 2 has the list of forgotten documents, which a program of version 1 would bring back."""
+_READ_AS_IT_IS = ("1",)
+"""Older versions of which nothing has to be moved: what they lack is empty. Others are refused in words."""
+TEMPORARY = ".writing-"
+"""How the name of a file begins that is being written."""
+DAMAGED = ".damaged"
+"""How the name of a damaged file ends that was set aside."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,14 @@ class StoredFile:
     path: str
     size: int
     sha256: str
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A file as it lies there: bytes, and when it was last written (seconds since 1970; None where nobody knows)."""
+
+    size: int
+    modified: float | None
 
 
 class Store:
@@ -50,7 +64,7 @@ class Store:
         names = (
             PurePosixPath(entry["name"]).name for entry in self._fs.ls(full, detail=True) if entry["type"] == "file"
         )
-        return sorted(f"{folder}/{name}" for name in names if not name.startswith(_TEMPORARY))
+        return sorted(f"{folder}/{name}" for name in names if not name.startswith(TEMPORARY))
 
     def sizes_in(self, folder: str) -> dict[str, int]:
         """Size in bytes of each file right inside a folder, by path; empty where there is no such folder."""
@@ -62,6 +76,24 @@ class Store:
                 return {f"{folder}/{entry.name}": entry.stat().st_size for entry in entries if entry.is_file()}
         listed = self._fs.ls(full, detail=True)
         return {f"{folder}/{PurePosixPath(e['name']).name}": int(e["size"]) for e in listed if e["type"] == "file"}
+
+    def walk(self) -> "dict[str, FoundFile]":
+        """Every file of the store by path, temporaries included; folders that are links are not entered."""
+        if not self.is_local:
+            found = self._fs.find(self._base, detail=True) if self._fs.exists(self._base) else {}
+            return {str(name)[len(self._base) :].lstrip("/"): _remote_file(facts) for name, facts in found.items()}
+        files: dict[str, FoundFile] = {}
+        for folder, _, names in os.walk(self._base):
+            for name in names:
+                stat = os.lstat(path := os.path.join(folder, name))
+                files[os.path.relpath(path, self._base)] = FoundFile(stat.st_size, stat.st_mtime)
+        return files
+
+    def place_of(self, path: Path) -> str | None:
+        """A local path as a path of the store; None where it does not lie inside."""
+        root = Path(self._base).resolve()
+        inside = self.is_local and path.resolve() != root and path.resolve().is_relative_to(root)
+        return path.resolve().relative_to(root).as_posix() if inside else None
 
     def sizes_by_folder(self) -> dict[str, int]:
         """Bytes under each folder right below the root."""
@@ -94,7 +126,7 @@ class Store:
         """
         full = self._full(path)
         folder = Path(full).parent if self.is_local else Path(tempfile.gettempdir())
-        temporary = folder / f"{_TEMPORARY}{os.getpid()}-{PurePosixPath(path).name}"
+        temporary = folder / f"{TEMPORARY}{os.getpid()}-{PurePosixPath(path).name}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             yield temporary
@@ -118,10 +150,10 @@ class Store:
             if not Path(full).exists():
                 raise AtlasError(f"{path} is missing from the store {self.root}. `atlas run` makes it again.")
             return Path(full)
-        target = Path(tempfile.gettempdir()) / "feature-atlas-cache" / full.lstrip("/")
+        target = self._copy_of(full)
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            temporary = target.with_name(f"{_TEMPORARY}{os.getpid()}-{target.name}")
+            temporary = target.with_name(f"{TEMPORARY}{os.getpid()}-{target.name}")
             self._fs.get_file(full, str(temporary))
             os.replace(temporary, target)
         return target
@@ -149,34 +181,61 @@ class Store:
 
     def set_aside(self, path: str) -> str:
         """Give a damaged file the name that is returned, so that it counts as missing and can still be looked at."""
-        aside = f"{path}.damaged"
+        aside = f"{path}{DAMAGED}"
         self._fs.mv(self._full(path), self._full(aside))
         return aside
 
     def delete(self, path: str) -> None:
         """Remove a file."""
         self._fs.rm_file(self._full(path))
+        if not self.is_local:
+            self._copy_of(self._full(path)).unlink(missing_ok=True)
+
+    def delete_all(self, paths: Iterable[str]) -> None:
+        """Remove files, and the folders that are left empty."""
+        folders = set()
+        for path in paths:
+            self.delete(path)
+            folders.update(PurePosixPath(path).parents)
+        for folder in sorted(folders, key=lambda folder: -len(folder.parts)) if self.is_local else ():
+            full = Path(self._full(str(folder))) if folder.parts else None
+            if full and full.is_dir() and not full.is_symlink() and not any(full.iterdir()):
+                full.rmdir()
 
     def open_schema(self) -> None:
-        """Stamp a new store with the layout's version. Raises AtlasError on a store of another version."""
-        if not self.exists("SCHEMA"):
+        """Stamp a new store with the layout's version, and one of an older version that this program takes over.
+
+        Raises AtlasError on a store of another version. Only the holder of the writer's lock may call this.
+        """
+        if self.check_schema() != str(STORE_SCHEMA):
             self.write_bytes("SCHEMA", f"{STORE_SCHEMA}\n".encode())
-            return
+
+    def check_schema(self) -> str | None:
+        """The layout's version, None of a new store. Raises AtlasError where this program does not read it."""
+        if not self.exists("SCHEMA"):
+            return None
         found = self.read_bytes("SCHEMA").decode("utf-8", "replace").strip()
-        if found != str(STORE_SCHEMA):
+        if found not in (*_READ_AS_IT_IS, str(STORE_SCHEMA)):
+            newer = found.isdecimal() and int(found) > STORE_SCHEMA
+            what = "a newer release wrote it: use that one" if newer else "it is no version that is taken over"
             raise AtlasError(
-                f"The store {self.root} has schema version {found}, this program reads {STORE_SCHEMA}. "
-                "Use the matching release, or an empty store."
+                f"The store {self.root} has schema version {found[:20]}, this program reads {STORE_SCHEMA}: {what}, "
+                "or an empty store."
             )
+        return found
 
     def remove_temporaries(self) -> list[str]:
         """Remove what a killed writer left. Only the holder of the writer's lock may call this."""
         if not self.is_local or not Path(self._base).is_dir():
             return []
-        left = sorted(Path(self._base).rglob(f"{_TEMPORARY}*"))
+        left = sorted(Path(self._base).rglob(f"{TEMPORARY}*"))
         for path in left:
             path.unlink(missing_ok=True)
         return [str(path.relative_to(self._base)) for path in left]
+
+    def _copy_of(self, full: str) -> Path:
+        """Where the local copy of a remote file lies."""
+        return Path(tempfile.gettempdir()) / "feature-atlas-cache" / full.lstrip("/")
 
     def _full(self, path: str) -> str:
         parts = PurePosixPath(path).parts
@@ -189,6 +248,11 @@ def _disk_is_full(error: Exception) -> bool:
     """Polars and safetensors put the system's error into one of their own: only its words are left of it."""
     full = (errno.ENOSPC, errno.EDQUOT)
     return getattr(error, "errno", None) in full or any(os.strerror(number) in str(error) for number in full)
+
+
+def _remote_file(facts: dict[str, Any]) -> FoundFile:
+    moment = facts.get("mtime") or facts.get("LastModified") or facts.get("created")
+    return FoundFile(int(facts["size"]), moment.timestamp() if isinstance(moment, datetime) else moment)
 
 
 def _sync(path: Path) -> None:

@@ -12,6 +12,7 @@ from sae.config.atlas import (
 from sae.config.imported import FORMATS, Format, ImportConfig, NeuronsConfig
 from sae.config.inputs import CorpusConfig, ModelConfig, SiteConfig
 from sae.config.labeling import LabelerConfig, PriceConfig
+from sae.config.operations import AlertConfig, EmailConfig, RetentionConfig
 from sae.config.recipe import RecipeConfig
 from sae.config.section import Name
 from sae.config.workspace import CONFIG_VARIABLE, Workspace, load_workspace, parse_config
@@ -19,9 +20,11 @@ from sae.config.workspace import CONFIG_VARIABLE, Workspace, load_workspace, par
 __all__ = [
     "CONFIG_VARIABLE",
     "FORMATS",
+    "AlertConfig",
     "AtlasConfig",
     "CheckConfig",
     "CorpusConfig",
+    "EmailConfig",
     "Format",
     "ImportConfig",
     "LabelerConfig",
@@ -31,6 +34,7 @@ __all__ = [
     "PriceConfig",
     "PromptConfig",
     "RecipeConfig",
+    "RetentionConfig",
     "ScheduleConfig",
     "SiteConfig",
     "SteeringConfig",

@@ -85,13 +85,36 @@ def test_an_absolute_path_is_refused(store):
         store.read_bytes("/etc/passwd")
 
 
-def test_a_store_of_another_schema_is_refused(store):
+@pytest.mark.parametrize(("found", "words"), [("99", "a newer release wrote it"), ("0", "no version"), ("x", "no ver")])
+def test_a_store_of_another_schema_is_refused_in_words_and_left_as_it_is(found, words, store):
     store.open_schema()
-    store.open_schema()
-    store.write_bytes("SCHEMA", b"99\n")
+    store.write_bytes("SCHEMA", f"{found}\n".encode())
 
-    with pytest.raises(AtlasError, match="schema version 99, this program reads 1"):
-        store.open_schema()
+    for opened in (store.open_schema, store.check_schema):
+        with pytest.raises(AtlasError, match=rf"schema version {found}, this program reads 2: .*{words}"):
+            opened()
+    assert store.read_bytes("SCHEMA") == f"{found}\n".encode()
+
+
+def test_an_older_store_is_taken_over_by_the_next_writer(store):
+    store.write_bytes("SCHEMA", b"1\n")
+
+    assert store.check_schema() == "1"
+    assert store.read_bytes("SCHEMA") == b"1\n", "looking changes nothing"
+    store.open_schema()
+    assert store.check_schema() == "2"
+
+
+def test_files_and_the_folders_left_empty_are_removed_and_no_others(store):
+    for path in ("a/b/c.txt", "a/b/d.txt", "a/e.txt", "f.txt"):
+        store.write_bytes(path, b"x")
+
+    store.delete_all(["a/b/c.txt", "a/b/d.txt"])
+
+    assert set(store.walk()) == {"a/e.txt", "f.txt"}
+    assert not store.exists("a/b")
+    with pytest.raises(AtlasError, match="not a path inside the store"):
+        store.delete_all(["../outside.txt"])
 
 
 def test_the_next_writer_removes_what_a_killed_one_left(store):
