@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from orchestration import checks
+from orchestration import checks, memory
 from orchestration.asset import OWNERS
 from orchestration.failures import FAILED_PARTITIONS, Failure, failure_of
 from orchestration.io_managers import ArtifactIOManager
@@ -75,6 +75,7 @@ def _make_all(
     results: list[tuple[str, dg.AssetCheckResult]] = []
     for stages in groups.values():
         waiting = {str(stage.cell.partition) for stage in stages}
+        memory.begin()
         try:
             for result in body(context, atlas, [replace(stage, started_at=utc_now()) for stage in stages]):
                 ref = manager.keep(result.value)

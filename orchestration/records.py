@@ -43,6 +43,8 @@ def lineage_rows(refs: Iterable[Ref]) -> list[dict[str, Any]]:
             "run_id": ref.run_id,
             "started_at": ref.started_at,
             "finished_at": ref.finished_at,
+            "peak_memory_bytes": ref.peak_memory_bytes,
+            "cost_usd": ref.cost_usd,
         }
         for ref in refs
     ]

@@ -13,6 +13,10 @@ from sae.errors import AtlasError
 from sae.identity import content_id
 from sae.storage import Store, StoredFile
 
+WITHDRAWN = "withdrawn_dictionary"
+"""In the place of an asset's name: the ref of a gate's dictionary that read a document which was forgotten. Nothing is
+made from it any more, but what follows it is matched to it."""
+
 
 @dataclass(frozen=True)
 class Ref:
@@ -35,6 +39,10 @@ class Ref:
     started_at: str = ""
     finished_at: str = ""
     """UTC, ISO 8601."""
+    peak_memory_bytes: int | None = None
+    """The most that the process held while it was made; None where an older program made it."""
+    cost_usd: float = 0.0
+    """What was paid for it, or may have been."""
 
     @property
     def cell(self) -> Cell:

@@ -1,8 +1,10 @@
 """The resource that every asset takes: the config, the store, and the stage that a body is in."""
 
+import contextlib
 import datetime
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -10,6 +12,7 @@ import polars as pl
 from filelock import FileLock, Timeout
 from pydantic import PrivateAttr
 
+from orchestration import memory
 from orchestration.checks import CHECKS_FACT, Check
 from orchestration.partitions import SHARDS, Cell, Keys
 from orchestration.pinned import Pinned, open_subject
@@ -17,6 +20,7 @@ from orchestration.progress import LineProgress
 from orchestration.recorded import Recorded
 from orchestration.refs import Ref, build_key, file_faults, read_ref
 from orchestration.sources import SOURCES, observed
+from orchestration.spending import spent_usd
 from sae.config import AtlasConfig, Workspace, load_workspace
 from sae.errors import AtlasError, DamagedFileError
 from sae.storage import Store, StoredFile
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
     from sae.models.subject import Subject
 
 LOCK_TIMEOUT_S = 600.0
+PAYING = ("labels", "label_scores")
+"""Assets that may ask a model for money."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +144,12 @@ class Atlas(dg.ConfigurableResource):
         parents = sorted(dep.to_user_string() for dep in assets_def.asset_deps[key])
         code_version = (assets_def.code_versions_by_key or {}).get(key) or ""
         inputs = wanted_inputs(self.workspace, self.known_keys(context), parents, cells)
-        return [Stage(cell, code_version, inputs[cell], context.run_id, utc_now(), self.store) for cell in cells]
+        ledger = self.workspace.state / "ledger.sqlite" if key.to_user_string() in PAYING else None
+        memory.begin()
+        return [
+            Stage(cell, code_version, inputs[cell], context.run_id, utc_now(), self.store, ledger, spent_usd(ledger))
+            for cell in cells
+        ]
 
 
 @dataclass(frozen=True)
@@ -151,6 +162,10 @@ class Stage:
     run_id: str
     started_at: str
     store: Store
+    ledger: Path | None = None
+    """The ledger, where making the cell may cost money."""
+    spent_before: float = 0.0
+    """US dollars that the ledger had counted when it began."""
 
     @property
     def build_key(self) -> str:
@@ -200,12 +215,15 @@ class Stage:
             run_id=self.run_id,
             started_at=self.started_at,
             finished_at=utc_now(),
+            peak_memory_bytes=memory.peak_bytes(),
+            # One process writes at a time: what the ledger counts more than before was paid for this cell.
+            cost_usd=spent_usd(self.ledger) - self.spent_before,
         )
         return dg.MaterializeResult(
             asset_key=self.cell.asset,
             value=Artifact(value, ref),
             data_version=dg.DataVersion(data_version),
-            metadata={**_metadata(ref), **(metadata or {})},
+            metadata={**_metadata(ref), **_used(ref), **(metadata or {})},
             check_results=[check.result() for check in checks],
         )
 
@@ -239,8 +257,32 @@ def writer_lock(workspace: Workspace) -> FileLock:
     return FileLock(workspace.state / "lock", is_singleton=True)
 
 
+@contextlib.contextmanager
+def writing(workspace: Workspace) -> Iterator[None]:
+    """Hold the writer's lock as long as the block lasts. Raises AtlasError at once where another writer holds it."""
+    lock = writer_lock(workspace)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise AtlasError(f"Another run writes to this store (lock {lock.lock_file}). Wait until it is done.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _metadata(ref: Ref) -> dict[str, Any]:
     return {"build_key": ref.build_key, "code_version": ref.code_version, "n_inputs": len(ref.inputs)}
+
+
+def _used(ref: Ref) -> dict[str, Any]:
+    """What making it took."""
+    started, finished = (datetime.datetime.fromisoformat(moment) for moment in (ref.started_at, ref.finished_at))
+    return {
+        "seconds": (finished - started).total_seconds(),
+        "peak_memory_mb": (ref.peak_memory_bytes or 0) / 1e6,
+        "cost_usd": ref.cost_usd,
+    }
 
 
 def utc_now() -> str:

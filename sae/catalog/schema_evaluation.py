@@ -111,6 +111,14 @@ LINEAGE = Table(
         run_id_column(),
         time_column("started_at", "When making it started", nullable=True),
         time_column("finished_at", "When making it ended", nullable=True),
+        Column(
+            "peak_memory_bytes",
+            "BIGINT",
+            "The most memory that the process held while it was made, bytes.",
+            nullable=True,
+            volatile=True,
+        ),
+        Column("cost_usd", "DOUBLE", "Price paid for it, US dollars.", nullable=True, volatile=True),
     ),
     key=("asset", "partition", "data_version"),
 )
