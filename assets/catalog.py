@@ -93,7 +93,7 @@ def catalog_assets(keys: Keys) -> list[dg.AssetsDefinition]:
                 f"Catalog {version} is not published: {findings[0]}{more}. Readers keep the last good one."
             )
         publish(atlas.store, version)
-        removed = prune(atlas.store)
+        removed = prune(atlas.store, atlas.config.retention.catalogs)
         facts = {"version": version}
         return stage.made(
             None,

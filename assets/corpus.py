@@ -7,6 +7,7 @@ import polars as pl
 
 from orchestration.asset import source
 from orchestration.checks import Check
+from orchestration.forgotten_list import read_forgotten
 from orchestration.partitions import Keys
 from orchestration.ranged_asset import made_in_ranges
 from orchestration.resources import Atlas, Stage
@@ -30,13 +31,15 @@ def corpus_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         """The documents of one shard: text, pictures, language and, where it is known, which concept stands where."""
         from sae.corpora.sources import read_shard
 
+        forgotten = read_forgotten(atlas.store)
         for stage in stages:
             if kept := stage.kept():
                 yield kept
                 continue
             shard = str(stage.cell.partition)
             name = shard.rsplit("-", 1)[0]
-            documents = read_shard(name, atlas.config.corpora[name], atlas.seed, shard, atlas.workspace.path.parent)
+            read = read_shard(name, atlas.config.corpora[name], atlas.seed, shard, atlas.workspace.path.parent)
+            documents = forgotten.without(read)
             yield stage.made(
                 documents,
                 frame_id(documents),
@@ -45,7 +48,6 @@ def corpus_assets(keys: Keys) -> list[dg.AssetsDefinition]:
                     "documents": documents.height,
                     "characters": int(documents["text"].str.len_chars().sum()),
                     "languages": dg.MetadataValue.json(_counts(documents, "language")),
-                    "first_lines": dg.MetadataValue.text("\n".join(text[:200] for text in documents["text"].head(5))),
                 },
                 checks=[Check("corpus_not_empty", documents.height > 0, documents.height, 1)],
             )

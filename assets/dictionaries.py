@@ -15,7 +15,7 @@ from orchestration.parents import open_parent, parent_record, training_key
 from orchestration.partitions import Cell, Keys
 from orchestration.pinned import Basis
 from orchestration.ranged_asset import made_in_ranges
-from orchestration.refs import Ref, file_faults
+from orchestration.refs import WITHDRAWN, Ref, file_faults
 from orchestration.resources import Atlas, Stage, utc_now
 from orchestration.sources import recipe_facts, resolved_recipe
 from sae.config import RecipeConfig, load_workspace
@@ -102,6 +102,7 @@ def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         previous = atlas.ref_or_none(stage.cell)
         faults = missed(candidate.facts["quality"], atlas.config.checks, current_quality(previous, candidate))
         if not faults:
+            previous = previous or atlas.ref_or_none(Cell(WITHDRAWN, context.partition_key))
             yield stage.adopted(candidate, {"accepted": True, "previous": predecessor(previous, candidate)})
             return
         rejected = {"candidate": candidate.data_version, "because": faults}

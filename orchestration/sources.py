@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.concept_lists import configured_concepts
+from orchestration.forgotten_list import read_forgotten
 from orchestration.partitions import Cell
 from sae.config import AtlasConfig, ImportConfig, ModelConfig, NeuronsConfig, RecipeConfig, Workspace
 from sae.config.labeling import MODEL_SCORERS, NO_MATTER
@@ -14,6 +15,7 @@ from sae.dictionaries.formats.files import hashes, source_files
 from sae.errors import AtlasError
 from sae.identity import content_id, file_sha256_once
 from sae.models.packages import PACKAGE, find_package_file
+from sae.storage import Store
 
 SOURCES = (
     "corpus_source",
@@ -36,7 +38,17 @@ NO_PART_OF_A_RECIPE = ("sites", "retrain", "checkpoint_every")
 
 
 def shards(workspace: Workspace) -> dict[str, str]:
-    """Version of every shard of every corpus, by shard name, in order. Raises AtlasError on an unreadable source."""
+    """Version of every shard of every corpus, by shard name, in order; of which all was forgotten is left out.
+
+    Raises AtlasError on an unreadable source.
+    """
+    forgotten = read_forgotten(Store(workspace.store))
+    versions = {shard: forgotten.version(shard, source) for shard, source in listed_shards(workspace).items()}
+    return {shard: version for shard, version in versions.items() if version is not None}
+
+
+def listed_shards(workspace: Workspace) -> dict[str, str]:
+    """What the sources themselves say: the version of every shard, by shard name, in order."""
     from sae.corpora.sources import list_shards
 
     config = workspace.config

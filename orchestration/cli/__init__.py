@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from orchestration.cli import exchange, labelling, labels, model, models, pipeline, query
+from orchestration.cli import exchange, labelling, labels, model, models, pipeline, query, upkeep
 from sae.errors import AtlasError, ConfigError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ models.register(app)
 labels.register(app)
 labelling.register(app)
 exchange.register(app)
+upkeep.register(app)
 
 
 @app.callback()

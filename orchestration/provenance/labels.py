@@ -10,6 +10,7 @@ from orchestration.provenance.link import Check, Link, same, unchecked
 from orchestration.provenance.records import LedgerReader
 from sae.catalog import Catalog
 from sae.identity import canonical_json, content_id
+from sae.labels.redaction import FORGOTTEN
 from sae.labels.schema import label_id
 
 _NO_LEDGER = "the state folder with the ledger is not here"
@@ -141,6 +142,8 @@ def _review(row: dict[str, Any], ledger: LedgerReader | None) -> Link:
     review = ledger.review(review_id)
     if review is None:
         return Link("review", review_id, {}, (Check("review", "MISMATCH", "the ledger does not hold it"),))
+    if FORGOTTEN in (review["note"], review["proposed_label"]):
+        return Link("review", review_id, {}, (unchecked("review", "its words were taken out on request"),))
     said = {name: review[name] for name in ("label_id", "reviewer", "verdict", "proposed_label", "note")}
     moment = review["created_at"].removesuffix("Z") + "+00:00"
     moment = moment.replace(".000000", "")

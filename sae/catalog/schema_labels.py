@@ -31,8 +31,8 @@ LABELS = Table(
         Column(
             "status",
             "VARCHAR",
-            "How the attempt ended.",
-            values=("ok", "refused", "empty", "truncated", "malformed", "failed"),
+            "How the attempt ended; `forgotten` where it showed a document that was removed on request.",
+            values=("ok", "refused", "empty", "truncated", "malformed", "failed", "forgotten"),
         ),
         Column("origin", "VARCHAR", "New, or carried over.", values=("new", "carried", "human", "imported")),
         Column("parent_label_id", "VARCHAR", "The label it was carried from or corrects.", nullable=True),
