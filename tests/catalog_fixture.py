@@ -251,8 +251,8 @@ def _evaluation_rows() -> dict[str, list[tuple]]:
         "thresholds": [("fvu", 0.3), ("label_score", 0.6)],
         "runs": [(RUN, "manual", "SUCCESS", T0, T0 + timedelta(minutes=4), 0.0)],
         "lineage": [
-            ("corpus", "world-00000", "v0", "key-corpus", "1", RUN, T0, T0),
-            (*asset, LARGE, "key-large", "1", RUN, T0, T0 + timedelta(minutes=1)),
+            ("corpus", "world-00000", "v0", "key-corpus", "1", RUN, T0, T0, None, 0.0),
+            (*asset, LARGE, "key-large", "1", RUN, T0, T0 + timedelta(minutes=1), 2**30, 0.0),
         ],
         "lineage_edges": [(*asset, LARGE, "corpus", "world-00000", "v0")],
     }

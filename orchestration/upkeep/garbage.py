@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from orchestration.parents import parent_record, training_key
 from orchestration.partitions import Cell, Keys
-from orchestration.refs import build_key, ref_path
+from orchestration.refs import Ref, build_key, ref_path
 from orchestration.resources import wanted_inputs
 from orchestration.runner import Session, dagster_home
 from orchestration.upkeep.event_logs import bytes_of_run, delete_runs
 from orchestration.upkeep.reachable import Reachable, all_refs, reachable
+from sae.config import RecipeConfig
 from sae.errors import AtlasError
 from sae.storage import DAMAGED, TEMPORARY, FoundFile, Store
 
@@ -121,8 +123,8 @@ def _checkpoints(
     if not trainings:
         return
     refs = all_refs(Store(session.workspace.store))
-    finished = {ref.build_key for ref in refs.values() if ref.asset in _TRAININGS}
-    wanted = _wanted_keys(session, keys) - finished
+    finished = {ref.facts.get("build_key", ref.build_key) for ref in refs.values() if ref.asset in _TRAININGS}
+    wanted = _wanted_keys(session, keys, refs) - finished
     for key, paths in trainings.items():
         moments = [files[path].modified for path in paths]
         last = max(now.timestamp() if moment is None else moment for moment in moments)
@@ -132,13 +134,19 @@ def _checkpoints(
             yield from ((path, f"nobody went on with its training for {days:g} days") for path in paths)
 
 
-def _wanted_keys(session: Session, keys: Keys) -> set[str]:
-    """Build keys of the trainings that the config wants now."""
+def _wanted_keys(session: Session, keys: Keys, refs: Mapping[Cell, Ref]) -> set[str]:
+    """Keys of the trainings that the config wants now."""
     wanted: set[str] = set()
+    config = session.workspace.config
     for asset in _TRAININGS:
         cells: list[Cell] = keys.cells(asset)
         inputs = wanted_inputs(session.workspace, keys, session.graph.parents[asset], cells)
-        wanted |= {build_key(cell, session.graph.code_versions[asset], inputs[cell]) for cell in cells}
+        for cell in cells:
+            key = build_key(cell, session.graph.code_versions[asset], inputs[cell])
+            recipe = config.dictionaries[config.pairs()[str(cell.partition)][1]]
+            if asset == "dictionary_candidate" and isinstance(recipe, RecipeConfig):
+                key = training_key(key, parent_record(recipe, refs.get(Cell("dictionary", cell.partition))))
+            wanted.add(key)
     return wanted
 
 

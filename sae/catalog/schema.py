@@ -3,7 +3,7 @@
 from sae.catalog import schema_causal, schema_evaluation, schema_features, schema_labels, schema_sources
 from sae.catalog.table import Table, View
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """A catalog of another version is refused in words."""
 
 TABLES: dict[str, Table] = {

@@ -195,7 +195,7 @@ def test_another_schema_version_is_refused(copied: Store, monkeypatch: pytest.Mo
         patched.setattr("sae.catalog.publish.SCHEMA_VERSION", 99)
         version = build_candidate(copied, small_frames(copied), small_parquet(copied), {})
 
-    with pytest.raises(AtlasError, match="schema version 99, this program reads 1"):
+    with pytest.raises(AtlasError, match="schema version 99, this program reads 2"):
         publish(copied, version)
 
 
