@@ -46,7 +46,7 @@ def write_graph(graph: "Graph", path: Path) -> None:
 def stored_answer(
     workspace: Workspace, prompt_id: str, dictionary: str, top: int, version: str | None = None
 ) -> "tuple[dict[str, Any], Graph]":
-    """A question of the catalog as `atlas attribute` prints it, and its graph; by default through the first site's largest.
+    """A question of the catalog as `atlas attribute` prints it, and its graph; by default the first site's largest.
 
     Raises AtlasError where the catalog has no such question, or not through that dictionary.
     """
