@@ -1,8 +1,7 @@
 """The resource that every asset takes: the config, the store, and the stage that a body is in."""
 
-import contextlib
 import datetime
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -255,20 +254,6 @@ def writer_lock(workspace: Workspace) -> FileLock:
     """The one lock of a workspace's writers; taken again by its holder at no cost."""
     workspace.state.mkdir(parents=True, exist_ok=True)
     return FileLock(workspace.state / "lock", is_singleton=True)
-
-
-@contextlib.contextmanager
-def writing(workspace: Workspace) -> Iterator[None]:
-    """Hold the writer's lock as long as the block lasts. Raises AtlasError at once where another writer holds it."""
-    lock = writer_lock(workspace)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise AtlasError(f"Another run writes to this store (lock {lock.lock_file}). Wait until it is done.") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _metadata(ref: Ref) -> dict[str, Any]:

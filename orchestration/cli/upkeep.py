@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
 
 def gc(yes: Annotated[bool, YES_OPTION] = False, as_json: Annotated[bool, JSON_OPTION] = False) -> None:
     """List what nothing in force refers to any more, with the reason, by the config's `retention`; --yes removes it."""
-    from orchestration.resources import writing
+    from orchestration.locking import writing
     from orchestration.runner import open_session
     from orchestration.upkeep.garbage import find_garbage, remove
 

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from orchestration.resources import utc_now, writing
+from orchestration.locking import writing
+from orchestration.resources import utc_now
 from sae.config import Workspace
 from sae.errors import AtlasError
 from sae.storage import DAMAGED, TEMPORARY, Store
