@@ -7,9 +7,10 @@ and ends with 1 where a gate does not hold.
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import yaml
@@ -68,7 +69,7 @@ def measure(seed: int, folder: Path) -> dict[str, pl.DataFrame]:
     folder.mkdir(parents=True, exist_ok=True)
     preset = yaml.safe_load((resources.files("orchestration") / "presets" / "world.yaml").read_text(encoding="utf-8"))
     path = folder / "atlas.yaml"
-    path.write_text(yaml.safe_dump(preset | {"seed": seed}, allow_unicode=True), encoding="utf-8")
+    path.write_text(yaml.safe_dump(first_site(preset) | {"seed": seed}, allow_unicode=True), encoding="utf-8")
     workspace = load_workspace(path)
     outcome = refresh(
         open_session(workspace),
@@ -85,6 +86,16 @@ def measure(seed: int, folder: Path) -> dict[str, pl.DataFrame]:
         for place, recipe in workspace.config.pairs().values()
         if place == site
     }
+
+
+def first_site(preset: Mapping[str, Any]) -> dict[str, Any]:
+    """A config with its first site alone, and the recipes that are trained there."""
+    site = preset["sites"][0]
+    name = f"{site['model']}.{site['hookpoint']}"
+    recipes = {
+        recipe: config for recipe, config in preset["dictionaries"].items() if name in config.get("sites", [name])
+    }
+    return {**preset, "sites": [site], "dictionaries": recipes}
 
 
 def _evaluation(store: Store, pair: str) -> pl.DataFrame:
