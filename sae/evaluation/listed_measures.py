@@ -17,6 +17,8 @@ MOST = 5
 """Features that are joined at most."""
 ABSORBING_COSINE = 0.025
 """Least cosine of an absorbing feature with the concept's direction (Chanin et al. 2024, §4.3)."""
+TWICE = 2
+"""Texts that an absorbing feature is known from: once is chance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +57,9 @@ def absorbed(concept: Listed, feature: int, cosines: np.ndarray) -> tuple[int, i
 
     Chanin et al. 2024 ("A is for Absorption", §4.3): the concept is there, its feature is silent, and a more special
     feature that holds the concept's direction fires in its stead. A text is absorbed where the feature has activation
-    0 and another is active that (a) on the choosing half is active on some text, and on none that does not show the
-    concept, and (b) has a decoder cosine of `ABSORBING_COSINE` or more with it. Chanin et al. take the direction of a
-    trained probe; here it is the feature's own decoder row, so that nothing is fitted to a few texts.
+    0 and another is active that (a) on the choosing half is active on `TWICE` texts or more that show the concept and
+    on no other, and (b) has a decoder cosine of `ABSORBING_COSINE` or more with it. Chanin et al. take the direction of
+    a trained probe; here it is the feature's own decoder row, so that nothing is fitted to a few texts.
 
     :param cosines: [f], of the decoder rows of `concept.features` with the concept's feature
     """
@@ -65,7 +67,7 @@ def absorbed(concept: Listed, feature: int, cosines: np.ndarray) -> tuple[int, i
     scored = ~concept.choosing & concept.positive
     silent = scored & (_column(concept, feature) <= 0)
     shown, others = concept.choosing & concept.positive, concept.choosing & ~concept.positive
-    special = active[shown].any(axis=0) & ~active[others].any(axis=0) & (cosines >= ABSORBING_COSINE)
+    special = (active[shown].sum(axis=0) >= TWICE) & ~active[others].any(axis=0) & (cosines >= ABSORBING_COSINE)
     special &= concept.features != feature
     taken = silent & active[:, special].any(axis=1)
     return int(taken.sum()), int(silent.sum()), int(scored.sum())

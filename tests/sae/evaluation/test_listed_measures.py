@@ -37,9 +37,9 @@ def test_a_positive_text_is_absorbed_where_a_special_feature_fires_instead():
     concept = listed(
         [
             [1, 1, 0, 0, 1, 0, 0, 0],  # 0: the concept's: silent on the second and third positive of the scoring half
-            [0, 1, 0, 0, 0, 1, 0, 0],  # 1: special: only on positives
+            [0, 1, 1, 0, 0, 1, 0, 0],  # 1: special: only on positives, twice
             [1, 1, 1, 1, 1, 1, 1, 1],  # 2: everywhere: not special
-            [0, 0, 0, 0, 0, 0, 1, 0],  # 3: never on the choosing half: unknown
+            [1, 0, 0, 0, 0, 0, 1, 0],  # 3: once on the choosing half: that may be chance
         ],
         positive=3,
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import sae
 from sae.config.concept_list import read_concept_list
-from sae.world.concept_list import KINDS, TEXTS
+from sae.evaluation.world_concept_list import KINDS, TEXTS
 
 FILE = Path(sae.__file__).parents[1] / "orchestration/presets/smollm2-concepts.yaml"
 

@@ -1,6 +1,6 @@
 """The world's places, teams and landmarks as a concept list, for models that read its sentences as plain text.
 
-    python -m sae.world.concept_list > orchestration/presets/smollm2-concepts.yaml
+    python -m sae.evaluation.world_concept_list > orchestration/presets/smollm2-concepts.yaml
 
 A text shows an entity where it names it, in English. Those that do not name another entity of its kind, in the same
 frames: what tells them apart is the entity, not the sentence.
@@ -17,7 +17,7 @@ from sae.world.documents import world_documents
 from sae.world.facts import load_facts
 
 KINDS = ("state", "city", "team", "landmark")
-TEXTS = 8
+TEXTS = 16
 """Positive and negative texts of each entity."""
 _SEED, _DOCUMENTS = 0, 40_000
 
@@ -54,9 +54,7 @@ def concept_list() -> dict[str, list[dict[str, object]]]:
 
 def as_yaml() -> str:
     """The file's text."""
-    head = (
-        "# Concepts for a model that reads the demo world's English sentences, by `python -m sae.world.concept_list`.\n"
-    )
+    head = "# Places, teams and landmarks of the demo world, by `python -m sae.evaluation.world_concept_list`.\n"
     return head + yaml.safe_dump(concept_list(), allow_unicode=True, sort_keys=False, width=1000)
 
 
