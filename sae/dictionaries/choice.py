@@ -33,8 +33,9 @@ def topk(x: Tensor, encoder: Tensor, bias: Tensor, k: int, dtype: torch.dtype) -
     chosen, counts = np.empty((n, k), np.int64), np.empty(n, np.int64)
     for start, scores in _score_blocks(x, encoder, bias, dtype):
         block = slice(start, start + len(scores))
-        kernel = choice_kernels.largest
-        over_parts(len(scores), kernel, scores, k, lanes, _top(scores), chosen[block], counts[block])
+        given = (scores, k, lanes, _top(scores), chosen[block], counts[block])
+        room = ((lanes, scores.dtype), (d_sae, np.int32), (d_sae, scores.dtype))
+        over_parts(len(scores), choice_kernels.largest, *given, room=room)
     return _without(Support.from_rows(torch.from_numpy(chosen), d_sae), torch.from_numpy(_filled(counts, k)))
 
 
@@ -101,8 +102,9 @@ class _Pool:
 
     def add(self, scores: np.ndarray, start: int) -> None:
         choice_kernels.count_reaching(scores, *self._columns, self._floor, self._shift, self._seen)
-        self._floor, self._reached = choice_kernels.floor_of(self._seen, self._wanted, self._shift)
-        self._floor = max(1, self._floor)
+        found = np.empty(2, np.int64)
+        choice_kernels.floor_of(self._seen, self._wanted, self._shift, found)
+        self._floor, self._reached = max(1, int(found[0])), int(found[1])
         self._parts.append(_gathered(scores, *self._columns, self._floor, start, self._reached))
 
     def best(self) -> tuple[np.ndarray, np.ndarray]:
@@ -121,17 +123,18 @@ def _gathered(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     size = min(most, len(scores) * (last - first))
     rows, columns, kept = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, scores.dtype)
-    found = choice_kernels.gather_reaching(scores, first, last, floor, start, rows, columns, kept)
-    return rows[:found], columns[:found], kept[:found]
+    count = np.empty(1, np.int64)
+    choice_kernels.gather_reaching(scores, first, last, floor, start, rows, columns, kept, count)
+    return rows[: count[0]], columns[: count[0]], kept[: count[0]]
 
 
 def _score_blocks(x: Tensor, encoder: Tensor, bias: Tensor, dtype: torch.dtype) -> Iterator[tuple[int, np.ndarray]]:
     """The integers that the scores' bits spell [≤ 256, d_sae], and the number of their first row, in one buffer."""
-    x, weights, bias = x.to(dtype), encoder.to(dtype).T, bias.to(dtype)
+    weights, bias = encoder.to(dtype).T, bias.to(dtype)
     out = torch.empty(_BLOCK_ROWS, len(encoder), dtype=dtype)
     spelled = torch.int16 if dtype == torch.bfloat16 else torch.int32
     for start in range(0, len(x), _BLOCK_ROWS):
-        rows = x[start : start + _BLOCK_ROWS]
+        rows = x[start : start + _BLOCK_ROWS].to(dtype)
         yield start, torch.addmm(bias, rows, weights, out=out[: len(rows)]).view(spelled).numpy()
 
 

@@ -28,16 +28,14 @@ def kth_largest(values, n, k, top):
 
 
 @compiled
-def largest(start, stop, scores, k, lanes, top, chosen, counts):
+def largest(start, stop, scores, k, lanes, top, chosen, counts, maxima, columns, candidates):
     """Columns of the k largest positive scores of each row, in no order: chosen[row, :counts[row]].
 
     Of `lanes` >= k interleaved groups of columns the k-th largest maximum is a floor that k scores reach; only groups
     whose maximum reaches it are looked at again. Of equal scores at the edge any are taken, always the same ones.
+    `maxima` [lanes], `columns` and `candidates` [d_sae] are room to work in.
     """
     d_sae = scores.shape[1]
-    maxima = np.empty(lanes, scores.dtype)
-    columns = np.empty(d_sae, np.int32)
-    candidates = np.empty(d_sae, scores.dtype)
     for row in range(start, stop):
         line = scores[row]
         for lane in range(lanes):
@@ -111,19 +109,21 @@ def count_reaching(scores, first, last, floor, shift, seen):
 
 
 @compiled
-def floor_of(seen, wanted, shift):
-    """The greatest floor, a whole bin of the histogram, that `wanted` scores reach, or 1; and how many reach it."""
+def floor_of(seen, wanted, shift, found):
+    """found[0]: the greatest floor, a whole bin of the histogram, that `wanted` scores reach, or 1; found[1]: by how
+    many it is reached."""
     total = 0
     for score in range(len(seen) - 1, 0, -1):
         total += seen[score]
         if total >= wanted:
-            return score << shift, total
-    return 1, total + seen[0]
+            found[0], found[1] = score << shift, total
+            return
+    found[0], found[1] = 1, total + seen[0]
 
 
 @compiled
-def gather_reaching(scores, first, last, floor, first_row, rows, columns, kept):
-    """Row, column and score of the columns' scores that are at least `floor` (>= 1), in reading order; how many."""
+def gather_reaching(scores, first, last, floor, first_row, rows, columns, kept, count):
+    """Row, column and score of the columns' scores that are at least `floor` (>= 1), in reading order; count[0]."""
     found = 0
     for row in range(len(scores)):
         line = scores[row][first:last]
@@ -139,4 +139,4 @@ def gather_reaching(scores, first, last, floor, first_row, rows, columns, kept):
                         columns[found] = first + begin + i
                         kept[found] = part[i]
                         found += 1
-    return found
+    count[0] = found

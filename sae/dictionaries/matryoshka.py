@@ -64,6 +64,7 @@ class MatryoshkaSAE(Architecture):
         """Loss and gradients of a batch x [n, d]; `progress` has no part in it."""
         del progress
         n, d_sae = len(x), len(self.decoder)
+        variance = total_variance(x)
         centred = x - self.b_dec
         support = batch_topk(centred, self.encoder, self.b_enc, self._ranked, self._k, self._dtype)
         codes = encode_at(centred, self.encoder, self.b_enc, support).relu_()
@@ -102,7 +103,7 @@ class MatryoshkaSAE(Architecture):
             added.append(AddedRows(every, self._overlap_penalty * apart, torch.zeros_like(apart)))
         return Step(
             loss=loss,
-            fvu=made.squared[-1] / total_variance(x),
+            fvu=made.squared[-1] / variance,
             fired=any_of(support.features[active], d_sae),
             l0=active.sum() / n,
             rows=RowGradients(EntryGradients(support, codes, slopes, towards, centred, self._prefixes), tuple(added)),

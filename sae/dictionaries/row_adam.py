@@ -119,12 +119,15 @@ class _Looped:
     def __init__(self, rows: RowGradients, sae: Architecture):
         d_sae, d = sae.decoder.shape
         self._sae = sae
+        self._room = ((d, np.float32), (d, np.float32))
         self._levels = np.zeros(d_sae, np.int64)
         self._entries = _no_entries(d_sae, d)
         if (e := rows.entries) is not None:
             m = len(e.support)
             starts, order, tokens = np.zeros(d_sae + 1, np.int64), np.empty(m, np.int64), np.empty(m, np.int64)
-            sparse_kernels.by_feature(e.support.offsets.numpy(), e.support.features.numpy(), starts, order, tokens)
+            place = np.empty(d_sae, np.int64)
+            given = (e.support.offsets.numpy(), e.support.features.numpy(), starts, order, tokens, place)
+            sparse_kernels.by_feature(*given)
             parts = (e.codes, e.slopes, e.towards, e.inputs)
             self._entries = (starts, order, tokens, *(part.contiguous().numpy() for part in parts))
             self._levels = e.prefixes.levels().numpy()
@@ -154,7 +157,7 @@ class _Looped:
     def squared_norm(self) -> Tensor:
         decoder, out = self._sae.decoder.numpy(), np.empty(len(self._sae.decoder), np.float32)
         given = (self._levels, self._entries, self._added, decoder, self._sae.unit_rows, out)
-        over_parts(len(out), row_adam_kernels.square_norms, *given)
+        over_parts(len(out), row_adam_kernels.square_norms, *given, room=self._room)
         return torch.from_numpy(out).sum()
 
     def update(self, moments: Mapping[str, tuple[Tensor, Tensor]], constants: _Constants) -> None:
@@ -162,7 +165,7 @@ class _Looped:
         arrays = tuple(moment.numpy() for name in _ROWS for moment in moments[name])
         numbers = tuple(np.float32(float(number)) for number in constants)
         given = (self._levels, self._entries, self._added, decoder, encoder, arrays, self._sae.unit_rows, numbers)
-        over_parts(len(decoder), row_adam_kernels.update, *given)
+        over_parts(len(decoder), row_adam_kernels.update, *given, room=self._room)
 
 
 def _adam(parameter: Tensor, first: Tensor, second: Tensor, gradient: Tensor, constants: _Constants) -> None:

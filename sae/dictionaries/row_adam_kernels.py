@@ -37,10 +37,9 @@ def row_gradient(i, level, entries, added, weights, unit_rows, for_decoder, for_
 
 
 @compiled
-def square_norms(start, stop, levels, entries, added, weights, unit_rows, out):
-    """out[i] = squared norm of the gradients of row i."""
+def square_norms(start, stop, levels, entries, added, weights, unit_rows, out, for_decoder, for_encoder):
+    """out[i] = squared norm of the gradients of row i; `for_decoder` and `for_encoder` [d] are room to work in."""
     d = weights.shape[1]
-    for_decoder, for_encoder = np.empty(d, np.float32), np.empty(d, np.float32)
     for i in range(start, stop):
         row_gradient(i, levels[i], entries, added, weights, unit_rows, for_decoder, for_encoder)
         total = np.float32(0)
@@ -67,11 +66,12 @@ def adam(w, m, v, g, constants):
 
 
 @compiled
-def update(start, stop, levels, entries, added, decoder, encoder, moments, unit_rows, constants):
-    """Adam on the rows from start to stop of decoder and encoder."""
+def update(
+    start, stop, levels, entries, added, decoder, encoder, moments, unit_rows, constants, for_decoder, for_encoder
+):
+    """Adam on the rows from start to stop of decoder and encoder; the last two arguments [d] are room to work in."""
     m_decoder, v_decoder, m_encoder, v_encoder = moments
     d = decoder.shape[1]
-    for_decoder, for_encoder = np.empty(d, np.float32), np.empty(d, np.float32)
     for i in range(start, stop):
         row_gradient(i, levels[i], entries, added, decoder, unit_rows, for_decoder, for_encoder)
         w = decoder[i]

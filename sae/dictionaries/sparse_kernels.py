@@ -65,13 +65,17 @@ def reconstruct(start, stop, values, decoder, offsets, features, target, stops, 
 
 
 @compiled
-def by_feature(offsets, features, starts, order, rows):
-    """Counting sort of entries by latent, rows ascending within each: `order` and `rows` [m], starts [d_sae + 1]."""
+def by_feature(offsets, features, starts, order, rows, place):
+    """Counting sort of entries by latent, rows ascending within each: `order` and `rows` [m], starts [d_sae + 1].
+
+    `place` [d_sae] is room to work in.
+    """
     for feature in features:
         starts[feature + 1] += 1
     for feature in range(len(starts) - 1):
         starts[feature + 1] += starts[feature]
-    place = starts[:-1].copy()
+    for feature in range(len(place)):
+        place[feature] = starts[feature]
     for row in range(len(offsets) - 1):
         for entry in range(offsets[row], offsets[row + 1]):
             feature = features[entry]

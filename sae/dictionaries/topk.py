@@ -56,8 +56,8 @@ class TopKSAE(Architecture):
         """Loss and gradients of a batch x [n, d]; `progress` has no part in it."""
         del progress
         d_sae = len(self.decoder)
-        centred = x - self.b_dec
         variance = total_variance(x)
+        centred = x - self.b_dec
         support = self._choose(centred)
         codes = encode_at(centred, self.encoder, self.b_enc, support).relu_()
         active = codes > 0

@@ -5,39 +5,69 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from sae.dictionaries.compiled import over_parts
 
-READS_AND_COMPILES = """
+DOUBLES = """
+import sys
+import numpy as np
 from kernel import double
-print(double(21))
+x, out = np.arange(6, dtype=np.float32), np.zeros(3, np.float32)
+double((x[::2], 21), out)
+print(*out, "numba" in sys.modules)
 """
+KERNEL = """
+import numpy as np
+from sae.dictionaries.compiled import compiled
+
+@compiled
+def twice(value):
+    return 2 * value
+
+@compiled
+def double(given, out):
+    x, added = given
+    for i in range(len(x)):
+        out[i] = twice(x[i]) + added
+"""
+EXPECTED = "21.0 25.0 29.0 False"
 
 
-def run(folder: Path, **environment: str) -> str:
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "kernel.py").write_text(KERNEL)
+    return tmp_path
+
+
+def start(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     paths = os.pathsep.join([str(folder), str(Path(__file__).parents[3])])
-    done = subprocess.run(
-        [sys.executable, "-B", "-c", READS_AND_COMPILES],
+    return subprocess.run(
+        [sys.executable, "-B", "-c", DOUBLES],
         env={**os.environ, "PYTHONPATH": paths, **environment},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def run(folder: Path, **environment: str) -> str:
+    done = start(folder, **environment)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    source = "from sae.dictionaries.compiled import compiled\n\n\n@compiled\ndef double(x):\n    return 2 * x\n"
-    (tmp_path / "kernel.py").write_text(source)
-    return tmp_path
+def test_machine_code_is_kept_beside_the_source_and_used_again_unless_it_is_damaged(folder: Path) -> None:
+    assert run(folder) == EXPECTED
+    (kept,) = folder.glob("__pycache__/kernel.double-*.o")
+    content, written = kept.read_bytes(), kept.stat().st_mtime_ns
 
-
-def test_machine_code_is_kept_beside_the_source(folder: Path) -> None:
-    assert run(folder) == "42"
-
-    assert list(folder.glob("__pycache__/*.nbc"))
+    assert run(folder) == EXPECTED
+    assert kept.stat().st_mtime_ns == written
+    kept.write_bytes(content[:-1])
+    assert run(folder) == EXPECTED
+    assert len(kept.read_bytes()) > len(content) / 2
+    assert kept.read_bytes() != content[:-1]
 
 
 def test_where_nothing_can_be_written_it_is_made_anew(folder: Path) -> None:
@@ -45,21 +75,40 @@ def test_where_nothing_can_be_written_it_is_made_anew(folder: Path) -> None:
     (folder / "__pycache__").write_text("")
     (folder / "home").write_text("")
 
-    assert run(folder, HOME=str(folder / "home"), XDG_CACHE_HOME=str(folder / "home"), NUMBA_CACHE_DIR="") == "42"
+    assert run(folder, HOME=str(folder / "home"), XDG_CACHE_HOME=str(folder / "home")) == EXPECTED
 
 
-def test_parts_cover_the_range_once_and_a_fault_in_one_is_raised() -> None:
-    seen = np.zeros(1000, int)
+def test_a_kernel_that_allocates_is_refused(folder: Path) -> None:
+    source = KERNEL.replace("x, added = given", "x, added = np.zeros(given[0].shape), given[1]")
+    (folder / "kernel.py").write_text(source)
 
-    def mark(start: int, stop: int, out: np.ndarray) -> None:
-        out[start:stop] += 1
+    done = start(folder)
 
-    def fail(start: int, stop: int) -> None:
-        raise ZeroDivisionError(start, stop)
+    assert done.returncode != 0
+    assert "kernel.py: double cannot be compiled" in done.stderr
 
-    over_parts(1000, mark, seen)
-    over_parts(0, mark, seen)
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_parts_cover_the_range_once_with_room_of_their_own(threads: int) -> None:
+    seen, rooms = np.zeros(1000, int), set()
+
+    def mark(begin: int, stop: int, out: np.ndarray, room: np.ndarray) -> None:
+        out[begin:stop] += 1
+        rooms.add((len(room), room.dtype.name))
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    over_parts(1000, mark, seen, room=((7, np.int32),))
+    over_parts(0, mark, seen, room=((7, np.int32),))
+    torch.set_num_threads(before)
 
     assert (seen == 1).all()
+    assert rooms == {(7, "int32")}
+
+
+def test_a_fault_in_one_part_is_raised() -> None:
+    def fail(begin: int, stop: int) -> None:
+        raise ZeroDivisionError(begin, stop)
+
     with pytest.raises(ZeroDivisionError):
         over_parts(3, fail)
