@@ -1,8 +1,9 @@
-"""The nearest rows of a very large matrix, approximately: an inverted file (Jégou et al. 2011, "IVFADC", §III).
+"""The nearest rows of a very large matrix, approximately: short codes find candidates, exact products choose.
 
-The keys are divided among the centroids of a k-means; a query is compared exactly with the keys of its nearest cells.
-faiss does it: the same seed and number of threads give the same neighbours, which a graph built by several threads
-(HNSW) would not.
+Product quantisation (Jégou et al. 2011) with four bits for four dimensions, scanned in registers (André et al. 2017,
+"Quick ADC"); the best `RERANKED` times as many as asked are compared exactly. faiss does it: the same seed gives the
+same neighbours. Decoder rows are nearly orthogonal: of the neighbours in a dictionary of SmolLM2 an inverted file that
+reads a sixteenth of its cells found .43, these codes .99; a graph (HNSW) takes longer to build than the exact search.
 """
 
 from collections.abc import Iterator
@@ -17,11 +18,12 @@ from sae.errors import AtlasError
 from sae.evaluation.measures import Measure, mean
 from sae.features.nearest import nearest
 
-CELLS = 4.0
-"""Cells for a square root of the number of keys."""
-PROBED = 1 / 16
-"""Share of the cells that a query is compared with."""
-_TRAINING_KEYS_PER_CELL = 64
+RERANKED = 8
+"""Candidates compared exactly, for each neighbour asked for."""
+_DIMENSIONS = 4
+"""Dimensions that share one code of four bits."""
+_FEWEST = 1_024
+"""Up to so many keys all are compared: 16 centroids for each code would have too few to learn from."""
 SAMPLE = 500
 """Queries on which recall is measured."""
 
@@ -31,31 +33,28 @@ def approximately_nearest(
 ) -> tuple[Tensor, Tensor]:
     """As `nearest`, but some of the nearest may be missing; their places are taken by the next ones that were found.
 
-    Where a query finds fewer than asked, all search in twice as many cells. On the CPU. Raises AtlasError where faiss
-    is not installed.
+    On the CPU. Raises AtlasError where faiss is not installed.
     """
     faiss = _faiss()
     size = max(min(size, len(keys) - exclude_same), 0)
-    if not size or not len(queries):
-        return torch.empty(len(queries), size), torch.empty(len(queries), size, dtype=torch.int64)
-    left, right = (np.ascontiguousarray(part.float().cpu().numpy()) for part in (queries, keys))
+    if len(keys) <= _FEWEST:
+        return nearest(queries, keys, size, exclude_same)
+    left, right = _padded(queries), _padded(keys)
+    d = right.shape[1]
     with _threads(faiss):
-        index = faiss.IndexIVFFlat(
-            faiss.IndexFlatIP(keys.shape[1]), keys.shape[1], _cells(len(keys)), faiss.METRIC_INNER_PRODUCT
-        )
-        index.cp.seed = seed % 2**31
-        index.cp.min_points_per_centroid = 1
-        index.cp.max_points_per_centroid = _TRAINING_KEYS_PER_CELL
+        codes = faiss.IndexPQFastScan(d, d // _DIMENSIONS, 4, faiss.METRIC_INNER_PRODUCT)
+        codes.pq.cp.seed = seed % 2**31
+        index = faiss.IndexRefineFlat(codes)
         index.train(right)
         index.add(right)
-        index.nprobe = max(1, round(index.nlist * PROBED))
-        while True:
-            cosines, indices = index.search(left, size + exclude_same)
-            if exclude_same:
-                cosines, indices = _without_own(cosines, indices)
-            if (indices >= 0).all() or index.nprobe >= index.nlist:
-                return torch.from_numpy(cosines), torch.from_numpy(indices)
-            index.nprobe = min(2 * index.nprobe, index.nlist)
+        asked = size + exclude_same
+        index.k_factor = min(RERANKED, len(keys) / asked)
+        cosines, indices = index.search(left, asked)
+    if (indices < 0).any():
+        raise AtlasError("A decoder row holds a value that is not finite: it has no neighbours. Train it again.")
+    if exclude_same:
+        cosines, indices = _without_own(cosines, indices)
+    return torch.from_numpy(cosines), torch.from_numpy(indices)
 
 
 def recall_measure(
@@ -77,19 +76,21 @@ def recall_measure(
     found = (block[:, None] * keys[indices[drawn]].float()).sum(dim=2)
     # Products are summed in another order than in a tile: equal up to rounding.
     reached = (found >= exact[:, -1:] - 1e-6).double().mean(dim=1)
-    measure = mean("neighbors_recall", reached.tolist(), "features", seed, nearest=size, index="IVF", keys=len(keys))
+    measure = mean("neighbors_recall", reached.tolist(), "features", seed, nearest=size, index="PQ", keys=len(keys))
     return Measure(
         measure.metric,
         measure.value,
         measure.n,
         measure.interval,
         size / max(len(keys) - exclude_same, 1),
-        measure.details | {"cells": _cells(len(keys)), "probed": PROBED, "control": "as many at random"},
+        measure.details | {"reranked": RERANKED, "control": "as many at random"},
     )
 
 
-def _cells(n: int) -> int:
-    return max(1, round(CELLS * n**0.5)) if n >= 16 else 1
+def _padded(rows: Tensor) -> np.ndarray:
+    """float32 [n, d'], with zeros up to whole codes, which change no product."""
+    rows = torch.nn.functional.pad(rows.float(), (0, -rows.shape[1] % _DIMENSIONS))
+    return np.ascontiguousarray(rows.cpu().numpy())
 
 
 def _without_own(cosines: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -60,17 +60,17 @@ def test_recall_is_the_share_of_the_exact_nearest():
 
 
 def test_the_index_is_asked_from_the_size_that_the_config_names():
-    directions = live_directions(_clustered(500), np.zeros(500, bool), "d")
-    other = live_directions(_clustered(500, seed=0), np.zeros(500, bool), "o")
+    directions = live_directions(_clustered(1500, d=30), np.zeros(1500, bool), "d")
+    other = live_directions(_clustered(1500, d=30), np.zeros(1500, bool), "o")
 
-    exact, nothing = neighbors_within(directions, exact_below=501)
-    found, (measure,) = neighbors_within(directions, exact_below=500, seed=3)
-    across = neighbors_across(directions, [other], exact_below=500)
+    exact, nothing = neighbors_within(directions, exact_below=1501)
+    found, (measure,) = neighbors_within(directions, exact_below=1500, seed=3)
+    across = neighbors_across(directions, [other], exact_below=1500)
 
     assert nothing == []
     assert measure.metric == "neighbors_recall"
     assert (found.schema, len(found)) == (exact.schema, len(exact))
-    assert across.filter(rank=1)["neighbor_id"].to_list() == [f"o:{i}" for i in range(500)]
+    assert across.filter(rank=1)["neighbor_id"].to_list() == [f"o:{i}" for i in range(1500)]
 
 
 def test_without_faiss_two_lines_say_what_to_do(monkeypatch):
