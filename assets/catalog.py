@@ -56,7 +56,7 @@ def catalog_assets(keys: Keys) -> list[dg.AssetsDefinition]:
             "checks_config",
         ],
         kinds={"duckdb"},
-        code_version="2",
+        code_version="3",
     )
     def catalog_candidate(context: dg.AssetExecutionContext, atlas: Atlas) -> dg.MaterializeResult:
         """A new version of the catalog, complete and checked, that no reader sees yet."""

@@ -14,6 +14,7 @@ from orchestration.checks import missed, quality_checks
 from orchestration.parents import open_parent, parent_record, training_key
 from orchestration.partitions import Cell, Keys
 from orchestration.pinned import Basis
+from orchestration.predecessors import predecessor
 from orchestration.ranged_asset import made_in_ranges
 from orchestration.refs import WITHDRAWN, Ref, file_faults
 from orchestration.resources import Atlas, Stage, utc_now
@@ -103,7 +104,9 @@ def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         faults = missed(candidate.facts["quality"], atlas.config.checks, current_quality(previous, candidate))
         if not faults:
             previous = previous or atlas.ref_or_none(Cell(WITHDRAWN, context.partition_key))
-            yield stage.adopted(candidate, {"accepted": True, "previous": predecessor(previous, candidate)})
+            yield stage.adopted(
+                candidate, {"accepted": True, "previous": predecessor(atlas.store, previous, candidate)}
+            )
             return
         rejected = {"candidate": candidate.data_version, "because": faults}
         context.log.warning(f"{candidate.data_version} is kept but not current: {rejected['because']}")
@@ -197,10 +200,3 @@ def current_quality(previous: Ref | None, candidate: Ref) -> dict[str, Any] | No
     if previous is None or previous.facts["recipe_config"] != candidate.facts["recipe_config"]:
         return None
     return previous.facts["quality"]
-
-
-def predecessor(previous: Ref | None, candidate: Ref) -> dict[str, Any] | None:
-    """What the gate held before, where it was another dictionary: new features are matched to its."""
-    if previous is None or previous.data_version == candidate.data_version:
-        return previous.facts.get("previous") if previous else None
-    return {"dictionary_id": previous.data_version, "files": sorted(previous.files)}

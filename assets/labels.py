@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 NOT_CONTENT = ("run_id", "created_at", "cost_usd")
 """Columns in which two equal labels may differ."""
+_NAMES = {"label_id": pl.String, "feature_id": pl.String}
 
 
 @dg.definitions
@@ -71,6 +72,7 @@ def labels_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         if atlas.config.labeler.provider == "lexical":
             with atlas.ledger() as ledger:
                 ledger.append(labels=written, label_examples=uses)
+            _renew(atlas, dictionary, written.select("label_id", "feature_id"), context.run_id)
             if carry(atlas, context, dictionary, features["features"], examples["examples"]):
                 written, uses = _in_force(atlas, dictionary)
             return _labelled(atlas, stage, dictionary, features["features"], written, uses)
@@ -87,6 +89,8 @@ def labels_assets(keys: Keys) -> list[dg.AssetsDefinition]:
             name=f"labels {context.partition_key}",
             show_progress=atlas.show_progress,
         )
+        given = pl.DataFrame(progress.given, schema=_NAMES, orient="row")
+        _renew(atlas, dictionary, given, context.run_id)
         if progress.unasked:
             context.log.warning(
                 f"The budget is spent: {len(progress.unasked):,} features keep the label that they have."
@@ -190,8 +194,18 @@ def _in_force(atlas: Atlas, dictionary: Pinned) -> tuple[pl.DataFrame, pl.DataFr
 
     ids = [dictionary.dictionary_id]
     with atlas.ledger() as ledger:
-        labels = current_labels(ledger.labels(ids), ledger.label_reviews(ids))
+        labels = current_labels(ledger.labels(ids), ledger.label_reviews(ids), ledger.label_renewals(ids))
         return labels, ledger.label_examples(ids).join(labels, on="label_id", how="semi")
+
+
+def _renew(atlas: Atlas, dictionary: Pinned, given: pl.DataFrame, run_id: str) -> None:
+    """Bring into force what the configured labeler gave, where it was written before another labeler's label."""
+    from sae.labels.current import renewed
+
+    ids, now = [dictionary.dictionary_id], datetime.datetime.now(datetime.UTC)
+    with atlas.ledger() as ledger:
+        known = (ledger.labels(ids), ledger.label_reviews(ids), ledger.label_renewals(ids))
+        ledger.append(label_renewals=renewed(given, *known, run_id, now))
 
 
 def _labelled(

@@ -85,20 +85,40 @@ def neighbors_assets(keys: Keys) -> list[Any]:
             stage, {"neighbors": stacked(across, "neighbors"), "families": stacked(split, "families")}
         )
 
-    @made(keys, "feature_matches", group="neighbors", io="tables", after=["dictionary", "features"], kinds={"pytorch"})
+    @made(
+        keys,
+        "feature_matches",
+        group="neighbors",
+        io="tables",
+        after=["dictionary", "features"],
+        kinds={"pytorch"},
+        code_version="2",
+    )
     def feature_matches(context: dg.AssetExecutionContext, atlas: Atlas) -> dg.MaterializeResult:
-        """What became of each feature of the dictionaries that the current ones replaced."""
+        """What became of each feature of the dictionaries that the current ones replaced, and how often that errs."""
+        from sae.evaluation.match_errors import match_measures
+        from sae.evaluation.measures import evaluation_frame
+        from sae.evaluation.world_truth import world_names
         from sae.features.matches import match_features
 
         stage = atlas.stage(context)
         if kept := stage.kept():
             return kept
-        frames = [
-            match_features(pinned.dictionary, pinned.dictionary_id, *previous, pinned.shards("held_out"))
-            for pinned in atlas.pinned(context.partition_key).values()
-            if (previous := pinned.previous())
-        ]
-        return site_tables_made(stage, {"feature_matches": stacked(frames, "feature_matches")})
+        matches, measured = [], []
+        for pinned in atlas.pinned(context.partition_key).values():
+            shards = pinned.shards("held_out")
+            for generation, (old, old_id) in enumerate(pinned.ancestors()):
+                current = (pinned.dictionary, pinned.dictionary_id)
+                matches.append(match_features(*current, old, old_id, shards))
+                if generation == 0:
+                    truth = (shards, pinned.documents("held_out"), world_names(), atlas.seed)
+                    measures = match_measures(matches[-1], pinned.dictionary, old, *truth)
+                    measured.append(evaluation_frame(pinned.dictionary_id, measures, atlas.seed))
+        tables = {
+            "feature_matches": stacked(matches, "feature_matches"),
+            "evaluation": stacked(measured, "evaluation"),
+        }
+        return site_tables_made(stage, tables)
 
     return [
         source(keys, "neighbors_config", group="neighbors", description="How the nearest features are found."),

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.provenance.dictionaries import dictionary_links, feature_link
+from orchestration.provenance.downstream import Came
 from orchestration.provenance.evidence import evidence_links
+from orchestration.provenance.identify import identify
 from orchestration.provenance.labels import label_links
 from orchestration.provenance.link import Link, unchecked
 from orchestration.provenance.records import LedgerReader, open_ledger
 from sae.catalog import Catalog
-from sae.errors import AtlasError
 from sae.storage import Store
 
-_LEAST_PREFIX = 4
+UPWARDS = ("feature", "label", "dictionary")
+"""What has a chain to follow."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _LONGEST = 200
 
@@ -48,7 +50,7 @@ def print_chain(chain: Sequence[Link]) -> str:
 
 
 def _links(store: Store, catalog: Catalog, ledger: LedgerReader | None, identifier: str) -> Iterator[Link]:
-    kind, name = _find(catalog, ledger, identifier)
+    kind, name = identify(catalog, ledger, identifier, UPWARDS)
     feature_id = name if kind == "feature" else None
     label_id = name if kind == "label" else None
     if feature_id:
@@ -76,31 +78,22 @@ def _links(store: Store, catalog: Catalog, ledger: LedgerReader | None, identifi
     yield from dictionary_links(store, rows[0], catalog, provenance)
 
 
-def _find(catalog: Catalog, ledger: LedgerReader | None, name: str) -> tuple[str, str]:
-    """What an id names: (label, feature or dictionary; its whole id)."""
-    if ":" in name:
-        if catalog.sql("select 1 from features where feature_id = ?", [name]).is_empty():
-            raise AtlasError(f"No feature {name!r} in this catalog.")
-        return "feature", name
-    wanted = "starts_with({0}, ?)" if len(name) >= _LEAST_PREFIX else "{0} = ?"
-    found = {
-        (kind, row)
-        for kind in ("dictionary", "label")
-        for row in catalog.sql(
-            f"select {kind}_id from {_TABLES[kind]} where {wanted.format(f'{kind}_id')} limit 5", [name]
-        ).to_series()
-    }
-    if ledger and len(name) >= _LEAST_PREFIX:
-        found |= {("label", label) for label in ledger.labels_named(name)}
-    exact = [one for one in found if one[1] == name]
-    if len(exact or found) > 1:
-        raise AtlasError(f"{name!r} begins the ids of {', '.join(sorted(i for _, i in found))}: give more of it.")
-    if not found:
-        raise AtlasError(f"Nothing in this catalog is called {name!r}: give a feature's, label's or dictionary's id.")
-    return (exact or sorted(found))[0]
+def print_report(kind: str, name: str, facts: Mapping[str, Any], found: Sequence[Came], most: int) -> str:
+    """What came of something, as text: how many things of each sort, and the first `most` of them."""
+    lines = [f"{kind} {name}"]
+    lines += [f"    {key}: {_short(value)}" for key, value in facts.items() if value not in (None, "", [])]
+    for came in found:
+        lines.append(f"→ {len(came.rows):,} {came.what}")
+        lines += [f"    {'  '.join(_plain(value) for value in row.values())}" for row in came.rows[:most]]
+        if (left := len(came.rows) - most) > 0:
+            lines.append(f"    … and {left:,} more (--json prints all)")
+    return "\n".join(_CONTROL.sub(" ", line) for line in lines)
 
 
-_TABLES = {"dictionary": "dictionaries", "label": "labels"}
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "–" if value is None else f"{value:.3g}" if isinstance(value, float) else _short(value)
 
 
 def _short(value: Any) -> str:

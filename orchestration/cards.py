@@ -3,12 +3,20 @@
 from typing import Any
 
 from sae.catalog import Catalog
+from sae.catalog.successors import successors_of, went
 from sae.errors import AtlasError
 
 
 def feature_card(catalog: Catalog, feature_id: str) -> dict[str, Any]:
-    """All that the catalog says of one feature. Raises AtlasError where it holds no such feature."""
+    """All that the catalog says of one feature; of one whose dictionary was replaced, where it went and its successor.
+
+    Raises AtlasError where the catalog knows no such feature.
+    """
     feature = catalog.sql("select * from features where feature_id = ?", [feature_id]).to_dicts()
+    if not feature and (successors := successors_of(catalog, feature_id)):
+        heir = successors[0]["successor_id"]
+        card = {} if heir is None else feature_card(catalog, heir)
+        return {"asked_for": feature_id, "went": went(successors), "successors": successors, **card}
     if not feature:
         raise AtlasError(f"No feature {feature_id!r} in this catalog. `atlas search TEXT` finds some.")
     one = [feature_id]
@@ -45,8 +53,11 @@ def feature_card(catalog: Catalog, feature_id: str) -> dict[str, Any]:
 
 def print_card(card: dict[str, Any]) -> str:
     """The card as text."""
+    if "went" in card and "feature" not in card:
+        return card["went"]
     feature, label = card["feature"], card["label"]
     lines = [
+        *([card["went"]] if "went" in card else []),
         f"{feature['feature_id']}  {label['label'] if label else '(no label)'}",
         f"  density {feature['density']:.2%}, max activation {feature['max_activation']:.3g}, "
         f"{'dead' if feature['is_dead'] else 'alive'}",

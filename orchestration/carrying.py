@@ -27,7 +27,8 @@ def carry(
         return 0
     old, old_id = previous
     with atlas.ledger() as ledger:
-        parents = worth_carrying(ledger.labels([old_id]), ledger.label_reviews([old_id]))
+        ids = [old_id]
+        parents = worth_carrying(ledger.labels(ids), ledger.label_reviews(ids), ledger.label_renewals(ids))
         if parents.is_empty():
             return 0
         parent_uses, parent_scores = ledger.label_examples([old_id]), ledger.label_scores([old_id])

@@ -12,6 +12,7 @@ from orchestration.checks import missed
 from orchestration.document_files import document_rows
 from orchestration.observing import RETIRED_FACT
 from orchestration.partitions import PARTITIONED_BY, Cell, Keys
+from orchestration.predecessors import comparable, provenance_of
 from orchestration.records import check_rows, edge_rows, lineage_rows, run_rows
 from orchestration.refs import Ref, read_ref
 from orchestration.resources import Atlas, utc_now
@@ -20,7 +21,7 @@ from sae.catalog.schema import NATIVE_TABLES, PARQUET_TABLES
 from sae.identity import canonical_json
 from sae.storage import Store, StoredFile
 
-FROM_LEDGER = ("labels", "label_examples", "label_scores", "label_reviews")
+FROM_LEDGER = ("labels", "label_examples", "label_scores", "label_reviews", "label_renewals")
 """Tables that come whole from the ledger: it holds every label ever written, the artifacts only the newest."""
 
 
@@ -106,30 +107,44 @@ def _parquet(artifacts: Iterable[Ref]) -> dict[str, list[StoredFile]]:
 
 
 def _dictionary_rows(store: Store, keys: Keys, accepted: Mapping[str, Ref]) -> list[dict[str, Any]]:
-    """The accepted dictionaries, and the candidates that the gate turned down."""
-    rows = [_dictionary_row(ref, None) for ref in accepted.values()]
+    """The accepted dictionaries, those that they replaced, and the candidates that the gate turned down."""
+    rows = [_dictionary_row(ref.data_version, ref.facts, ref.files) for ref in accepted.values()]
     for cell in keys.cells("dictionary_candidate"):
         candidate, gate = read_ref(store, cell), accepted.get(str(cell.partition))
         if candidate and (gate is None or gate.data_version != candidate.data_version):
             rejected = gate.facts.get("rejected", {}) if gate else {}
             judged = rejected.get("candidate") == candidate.data_version
             faults = rejected["because"] if judged else missed(candidate.facts["quality"], keys.config.checks)
-            rows.append(_dictionary_row(candidate, faults or "the gate has not judged it"))
+            row = _dictionary_row(candidate.data_version, candidate.facts, candidate.files)
+            rows.append(row | {"is_current": False, "rejected_because": faults or "the gate has not judged it"})
+    for ref in accepted.values():
+        rows += _replaced_rows(store, ref)
+    # What came back is what it is now, not what it was.
+    return list({row["dictionary_id"]: row for row in reversed(rows)}.values())
+
+
+def _replaced_rows(store: Store, ref: Ref) -> list[dict[str, Any]]:
+    """The dictionaries of the same model that a gate let go, each with the one that came after it."""
+    rows, after = [], ref.data_version
+    for record in comparable(store, ref.facts):
+        name = record["dictionary_id"]
+        files = {role: StoredFile(**file) for role, file in record.get("stored", {}).items()}
+        row = _dictionary_row(name, provenance_of(store, name), files)
+        rows.append(row | {"is_current": False, "replaced_by": after})
+        after = name
     return rows
 
 
-def _dictionary_row(ref: Ref, rejected_because: str | None) -> dict[str, Any]:
-    facts = ref.facts
+def _dictionary_row(name: str, facts: Mapping[str, Any], files: Mapping[str, StoredFile]) -> dict[str, Any]:
     provenance = {name: facts[name] for name in ("model", "activation_set", "documents", "recipe_config", "inputs")} | {
-        "files": {role: asdict(file) for role, file in ref.files.items()}
+        "files": {role: asdict(file) for role, file in files.items()}
     }
     return {
         **facts,
         **facts["quality"],
-        "dictionary_id": ref.data_version,
+        "dictionary_id": name,
         "model_id": facts["model"]["model_id"],
-        "is_current": rejected_because is None,
-        "rejected_because": rejected_because,
+        "is_current": True,
         "provenance": canonical_json(provenance),
     }
 

@@ -50,7 +50,7 @@ def asking_order(
     dictionaries = features["dictionary_id"].unique().to_list()
     with Ledger(ledger_path(workspace)) as ledger:
         labels, reviews = ledger.labels(dictionaries), ledger.label_reviews(dictionaries)
-    current = current_labels(labels, reviews)
+        current = current_labels(labels, reviews, ledger.label_renewals(dictionaries))
     rejected = last_verdicts(reviews).filter(pl.col("verdict") == "reject")["label_id"]
     unwanted = set(labels.filter(pl.col("label_id").is_in(rejected.implode()))["feature_id"])
     named = current.filter((pl.col("labeler") == "human") | (pl.col("origin") == "carried"))["feature_id"]
@@ -168,6 +168,7 @@ def label_now(
     """
     from orchestration.resources import writer_lock
     from orchestration.runner import open_session, refresh
+    from sae.labels.current import ASKED_BY_NAME
     from sae.labels.llm import Progress
 
     lock = writer_lock(workspace)
@@ -181,7 +182,7 @@ def label_now(
             done = ask_model(
                 workspace,
                 evidence(workspace, tables),
-                f"label-{uuid4()}",
+                f"{ASKED_BY_NAME}{uuid4()}",
                 name=f"labels {pair}",
                 only=only,
                 again=again,

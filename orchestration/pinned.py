@@ -4,7 +4,7 @@ Whatever follows a dictionary reads these, not the newest: new shards alone chan
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from orchestration.document_files import read_documents
+from orchestration.predecessors import comparable
 from orchestration.refs import Ref
 from sae.storage import Store, StoredFile
 
@@ -105,14 +106,17 @@ class Pinned(Basis):
         return load_dictionary(paths[0].parent)
 
     def previous(self) -> "tuple[Dictionary, str] | None":
-        """The dictionary that this one replaced, with its id; None for the first of its site and recipe."""
+        """The dictionary that this one replaced, with its id; None where there is none that could be compared."""
+        return next(iter(self.ancestors()), None)
+
+    def ancestors(self) -> "Iterator[tuple[Dictionary, str]]":
+        """The dictionaries that this one and those before it replaced, with their ids, the last one first."""
         from sae.dictionaries.layout import load_dictionary
 
-        if not (before := self.facts["previous"]):
-            return None
-        name = before["dictionary_id"]
-        paths = [self.store.local(f"dictionaries/{name}/{file}") for file in before["files"]]
-        return load_dictionary(paths[0].parent), name
+        for before in comparable(self.store, self.facts):
+            name = before["dictionary_id"]
+            paths = [self.store.local(f"dictionaries/{name}/{file}") for file in before["files"]]
+            yield load_dictionary(paths[0].parent), name
 
     def directions(self, features: pl.DataFrame) -> "Directions":
         """Unit decoder rows of the live features, by the table `features` of this dictionary."""

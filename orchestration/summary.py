@@ -45,7 +45,7 @@ def _dictionary(row: dict[str, Any]) -> str:
 
 
 def _rejected(catalog: Catalog) -> list[str]:
-    rows = catalog.sql("select * from dictionaries where not is_current order by site, recipe").to_dicts()
+    rows = catalog.sql("select * from dictionaries where rejected_because is not null order by site, recipe").to_dicts()
     return [
         f"\nNot current: {row['site']}.{row['recipe']} ({row['dictionary_id']}) misses {row['rejected_because']}"
         for row in rows

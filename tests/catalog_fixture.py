@@ -19,6 +19,8 @@ from sae.storage import Store, StoredFile
 
 LARGE, SMALL = "aaaa000011112222", "bbbb000011112222"
 """The two dictionaries' ids."""
+OLD = "dddd000011112222"
+"""A dictionary that LARGE replaced."""
 N_FEATURES = 60
 """Features of each; the last one is dead."""
 WEAK = N_FEATURES - 2
@@ -74,8 +76,11 @@ def small_frames(store: Store) -> dict[str, pl.DataFrame]:
         ],
         "families": [(f"{SMALL}:{i}", f"{LARGE}:{i}", 0.9) for i in range(len(CONCEPTS))],
         "feature_matches": [
-            *((*_id(LARGE, i), f"dddd000011112222:{i}", 0.98, 0.99, "carried") for i in range(len(CONCEPTS))),
-            (None, LARGE, None, "dddd000011112222:30", None, None, "retired"),
+            *((*_id(LARGE, i), f"{OLD}:{i}", OLD, 0.98, 0.99, "carried") for i in range(len(CONCEPTS))),
+            (*_id(LARGE, 20), f"{OLD}:0", OLD, 0.81, 0.9, "split"),
+            (*_id(LARGE, 1), f"{OLD}:29", OLD, 0.75, 0.85, "merged"),
+            (None, LARGE, None, f"{OLD}:30", OLD, None, None, "retired"),
+            (*_id(LARGE, 21), None, OLD, None, None, "new"),
         ],
         **_label_rows(),
         **causal_rows(LARGE, SMALL, MODEL, RUN, QUESTION),
@@ -145,7 +150,7 @@ def _dictionary(dictionary: str, recipe: str, fvu: float, l0: float) -> tuple:
     provenance = json.dumps({"seed": 0, "shards": [f"world-{i:05d}" for i in range(4)], "hookpoint": "layers.3"})
     measures = (fvu, l0, 1 / N_FEATURES, 0.05, 0.97)
     trained = ("layers.3", recipe, "matryoshka", 64, N_FEATURES, 8, 1_000_000)
-    return (dictionary, f"key-{recipe}", SITE, MODEL, *trained, *measures, "1", RUN, T0, True, None, provenance)
+    return (dictionary, f"key-{recipe}", SITE, MODEL, *trained, *measures, "1", RUN, T0, True, None, None, provenance)
 
 
 def _feature(dictionary: str, index: int) -> tuple:
@@ -214,7 +219,14 @@ def _label_rows() -> dict[str, list[tuple]]:
         (*_label("label-failed", LARGE, 1, "", "openai", "new", None, 3)[:19], "refused", "new", None, RUN, T0)
     )
     review = ("review-1", corrected, "ada", "rewrite", "Golden Gate Bridge, San Francisco", "too short", T0)
-    return {"labels": labels, "label_examples": shown, "label_scores": scores, "label_reviews": [review]}
+    again = (f"label-{SMALL[:4]}-3", 1, RUN, T0 + timedelta(days=1))
+    return {
+        "labels": labels,
+        "label_examples": shown,
+        "label_scores": scores,
+        "label_reviews": [review],
+        "label_renewals": [again],
+    }
 
 
 def _label(

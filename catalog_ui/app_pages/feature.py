@@ -20,6 +20,7 @@ from catalog_ui.components.feature_sections import (
     show_origin,
 )
 from catalog_ui.wording import figure, is_feature_id, one_in, share
+from sae.catalog.successors import successors_of, went
 
 
 def _choose(reader: Reader) -> dict[str, Any]:
@@ -35,6 +36,8 @@ def _choose(reader: Reader) -> dict[str, Any]:
         label_visibility="collapsed",
     )
     row = queries.feature(reader.catalog, text) if is_feature_id(text) else None
+    if row is None and (rows := successors_of(reader.catalog, text)):
+        row = _successor(reader, rows)
     if row is None:
         st.session_state.pop("feature_seen", None)
         st.title("No such feature")
@@ -44,6 +47,22 @@ def _choose(reader: Reader) -> dict[str, Any]:
         st.stop()
     st.session_state["feature_seen"] = row["feature_id"]
     return row
+
+
+def _successor(reader: Reader, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The feature that carries on one of a replaced dictionary, under a word on where that went."""
+    heir = rows[0]["successor_id"]
+    if heir is None:
+        st.session_state.pop("feature_seen", None)
+        st.title("Retired feature")
+        st.text(went(rows))
+        st.page_link("app_pages/search.py", label="Search", icon=":material/search:")
+        st.stop()
+    with st.container(key="successor"):
+        st.text(went(rows))
+        for row in rows[1:]:
+            st.button(f"Open {row['successor_id']}", key=f"to{row['rank']}", on_click=_go, args=(row["successor_id"],))
+    return queries.feature(reader.catalog, heir)
 
 
 def _go_to_text() -> None:

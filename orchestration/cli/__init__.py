@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from orchestration.cli import exchange, labelling, labels, model, models, pipeline, query, upkeep
+from orchestration.cli import audit, exchange, labelling, labels, model, models, pipeline, query, upkeep, versions
 from sae.errors import AtlasError, ConfigError
 
 app = typer.Typer(
@@ -18,6 +18,8 @@ app = typer.Typer(
 )
 pipeline.register(app)
 query.register(app)
+audit.register(app)
+versions.register(app)
 model.register(app)
 models.register(app)
 labels.register(app)

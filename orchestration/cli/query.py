@@ -1,4 +1,4 @@
-"""Commands that read the published catalog: sql, search, feature, audit."""
+"""Commands that read the published catalog: sql, search, feature."""
 
 import json
 import sys
@@ -30,7 +30,7 @@ class Format(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    for command in (sql, search, feature, audit):
+    for command in (sql, search, feature):
         app.command()(command)
 
 
@@ -67,28 +67,6 @@ def feature(
     with open_catalog(Store(load_workspace().store), catalog_version) as catalog:
         card = feature_card(catalog, feature_id)
     print(json.dumps(card, indent=1, ensure_ascii=False, default=str) if as_json else print_card(card))
-
-
-def audit(
-    identifier: Annotated[
-        str, typer.Argument(metavar="ID", help="A feature's, label's or dictionary's id, or its beginning.")
-    ],
-    catalog_version: Annotated[str | None, CATALOG_OPTION] = None,
-    as_json: Annotated[bool, JSON_OPTION] = False,
-) -> None:
-    """Print where a label, feature or dictionary came from, each hash verified. Exit code 1 where one differs."""
-    from orchestration.audit import audit_chain, print_chain
-
-    workspace = load_workspace()
-    store = Store(workspace.store)
-    with open_catalog(store, catalog_version) as catalog:
-        chain = audit_chain(store, catalog, workspace.state / "ledger.sqlite", identifier)
-    if as_json:
-        links = [link.to_json() for link in chain]
-        print(json.dumps(links, indent=1, ensure_ascii=False, default=str))
-    else:
-        print(print_chain(chain))
-    raise typer.Exit(1 if any(link.outcome == "MISMATCH" for link in chain) else 0)
 
 
 def show(frame: pl.DataFrame, output: Format) -> None:

@@ -40,6 +40,7 @@ REFERENCES = (
     ("label_examples", "label_id", "labels", "label_id"),
     ("label_scores", "label_id", "labels", "label_id"),
     ("label_reviews", "label_id", "labels", "label_id"),
+    ("label_renewals", "label_id", "labels", "label_id"),
     ("prompts", "model_id", "models", "model_id"),
     ("attribution_runs", "prompt_id", "prompts", "prompt_id"),
     ("attribution_runs", "dictionary_id", "dictionaries", "dictionary_id"),

@@ -3,7 +3,7 @@
 from sae.catalog import schema_causal, schema_evaluation, schema_features, schema_labels, schema_sources
 from sae.catalog.table import Table, View
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """A catalog of another version is refused in words."""
 
 TABLES: dict[str, Table] = {
@@ -13,7 +13,9 @@ TABLES: dict[str, Table] = {
 }
 """All tables by name, those held as Parquet too."""
 
-VIEWS: dict[str, View] = {view.name: view for view in schema_labels.VIEWS}
+VIEWS: dict[str, View] = {
+    view.name: view for part in (schema_features, schema_labels, schema_evaluation) for view in part.VIEWS
+}
 """All views by name."""
 
 PARQUET_TABLES: dict[str, Table] = {name: table for name, table in TABLES.items() if table.parquet}

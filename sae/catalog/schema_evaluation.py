@@ -1,6 +1,6 @@
 """Tables about claims and records: concepts, evaluation, checks, runs, lineage, and the catalog itself."""
 
-from sae.catalog.table import Column, Table, feature_columns, run_id_column, time_column
+from sae.catalog.table import Column, Table, View, feature_columns, run_id_column, time_column
 
 _FEATURE_ID, _DICTIONARY_ID, _INDEX = feature_columns()
 _ASSET = Column("asset", "VARCHAR", "Name of the asset.")
@@ -162,4 +162,30 @@ PARQUET_FILES = Table(
     volatile=True,
 )
 
+LINEAGE_CLOSURE = View(
+    "lineage_closure",
+    "Every cell with every cell that it was made from, directly or through others: upwards by asset and partition, "
+    "downwards by from_asset and from_partition.",
+    (
+        _ASSET,
+        _PARTITION,
+        Column("from_asset", "VARCHAR", "Name of an asset that it comes from."),
+        Column("from_partition", "VARCHAR", "The partition of that; null where there is none.", nullable=True),
+        Column("depth", "INTEGER", "Number of steps between them, the fewest; 1 is a direct input."),
+    ),
+    """
+    WITH RECURSIVE steps AS (
+        SELECT DISTINCT asset, partition, upstream_asset, upstream_partition FROM lineage_edges
+    ), walked(asset, partition, from_asset, from_partition, depth) AS (
+        SELECT asset, partition, upstream_asset, upstream_partition, 1 FROM steps
+        UNION
+        SELECT w.asset, w.partition, s.upstream_asset, s.upstream_partition, w.depth + 1
+        FROM walked w JOIN steps s ON s.asset = w.from_asset AND s.partition IS NOT DISTINCT FROM w.from_partition
+    )
+    SELECT asset, partition, from_asset, from_partition, min(depth)::INTEGER AS depth FROM walked
+    GROUP BY ALL ORDER BY ALL
+    """,
+)
+
 TABLES = (CONCEPTS, CONCEPT_SCORES, EVALUATION, CHECKS, THRESHOLDS, RUNS, LINEAGE, LINEAGE_EDGES, ATLAS, PARQUET_FILES)
+VIEWS = (LINEAGE_CLOSURE,)

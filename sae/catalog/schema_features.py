@@ -1,6 +1,6 @@
 """Tables about features: statistics, places on the map, examples, neighbours, co-activations, logit weights."""
 
-from sae.catalog.table import Column, Table, feature_columns
+from sae.catalog.table import Column, Table, View, feature_columns
 
 _INDEX_FIRST = ("dictionary_id", "index")
 
@@ -139,18 +139,51 @@ LOGIT_WEIGHTS = Table(
 
 FEATURE_MATCHES = Table(
     "feature_matches",
-    "What became of each feature from one version of a dictionary to the next.",
+    "What became of each feature from each replaced version of a dictionary to the current one.",
     (
         Column("feature_id", "VARCHAR", "The feature, `<dictionary_id>:<index>`; null if retired.", nullable=True),
         Column("dictionary_id", "VARCHAR", "The newer dictionary."),
         Column("index", "INTEGER", "Row of the feature in the newer dictionary; null if retired.", nullable=True),
         Column("previous_feature_id", "VARCHAR", "Feature of the version before; null for a new one.", nullable=True),
+        Column("previous_dictionary_id", "VARCHAR", "The dictionary that was replaced."),
         Column("cosine", "DOUBLE", "Cosine of the two decoder rows.", nullable=True),
         Column("activation_correlation", "DOUBLE", "Pearson correlation of their activations.", nullable=True),
         Column("status", "VARCHAR", "What happened.", values=("carried", "split", "merged", "new", "retired")),
     ),
-    key=("feature_id", "previous_feature_id"),
-    sort=(*_INDEX_FIRST, "previous_feature_id"),
+    key=("feature_id", "previous_feature_id", "previous_dictionary_id"),
+    sort=(*_INDEX_FIRST, "previous_dictionary_id", "previous_feature_id"),
+)
+
+SUCCESSORS = View(
+    "successors",
+    "Where each feature of a replaced dictionary went: a row for each feature of the current one that has it now, the "
+    "one that carries it on first, or one row without a successor where it is retired.",
+    (
+        Column("feature_id", "VARCHAR", "The feature of the replaced dictionary."),
+        Column("dictionary_id", "VARCHAR", "The dictionary that was replaced."),
+        Column("rank", "INTEGER", "Order of its successors, from 1."),
+        Column(
+            "status",
+            "VARCHAR",
+            "carried: the successor is the same feature; split: it took a part of it; merged: it carries on another "
+            "feature, and this one with it; retired: there is none.",
+            values=("carried", "split", "merged", "retired"),
+        ),
+        Column("successor_id", "VARCHAR", "The feature of the current dictionary; null if retired.", nullable=True),
+        Column("successor_dictionary_id", "VARCHAR", "The current dictionary."),
+        *(FEATURE_MATCHES.column(name) for name in ("cosine", "activation_correlation")),
+    ),
+    """
+    SELECT previous_feature_id AS feature_id, previous_dictionary_id AS dictionary_id,
+        row_number() OVER (
+            PARTITION BY previous_feature_id, dictionary_id
+            ORDER BY (status = 'carried') DESC, cosine DESC NULLS LAST, feature_id
+        )::INTEGER AS rank,
+        status, feature_id AS successor_id, dictionary_id AS successor_dictionary_id, cosine, activation_correlation
+    FROM feature_matches WHERE previous_feature_id IS NOT NULL
+    ORDER BY previous_dictionary_id, split_part(previous_feature_id, ':', 2)::INTEGER, rank
+    """,
 )
 
 TABLES = (FEATURES, CLUSTERS, FAMILIES, EXAMPLES, NEIGHBORS, COACTIVATIONS, LOGIT_WEIGHTS, FEATURE_MATCHES)
+VIEWS = (SUCCESSORS,)

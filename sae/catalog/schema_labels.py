@@ -91,22 +91,36 @@ LABEL_REVIEWS = Table(
     key=("review_id",),
 )
 
+LABEL_RENEWALS = Table(
+    "label_renewals",
+    "Labels that their labeler gave again after another had labelled the feature: the config went back to it.",
+    (
+        Column("label_id", "VARCHAR", "The label, which is in force again."),
+        Column("renewal", "INTEGER", "How many-th time, from 1."),
+        run_id_column(),
+        time_column("renewed_at", "When it was given again"),
+    ),
+    key=("label_id", "renewal"),
+)
+
 CURRENT_LABELS = View(
     "current_labels",
-    "The label in force, one row a feature: a person's wins, then one that a person accepted, then the newest that "
-    "ended well; one that was rejected is out.",
+    "The label in force, one row a feature: a person's wins, then one that a person accepted, then the one that a "
+    "labeler gave last and that ended well; one that was rejected is out.",
     LABELS.columns,
     """
     WITH last_verdicts AS (
         SELECT label_id, verdict FROM label_reviews
         QUALIFY row_number() OVER (PARTITION BY label_id ORDER BY created_at DESC, review_id) = 1
+    ), last_given AS (
+        SELECT label_id, max(renewed_at) AS renewed_at FROM label_renewals GROUP BY label_id
     )
-    SELECT labels.* FROM labels LEFT JOIN last_verdicts USING (label_id)
+    SELECT labels.* FROM labels LEFT JOIN last_verdicts USING (label_id) LEFT JOIN last_given USING (label_id)
     WHERE status = 'ok' AND verdict IS DISTINCT FROM 'reject'
     QUALIFY row_number() OVER (
         PARTITION BY feature_id
         ORDER BY (labeler = 'human' AND origin <> 'carried') DESC, coalesce(verdict = 'accept', false) DESC,
-            (labeler = 'human') DESC, created_at DESC, attempt DESC, label_id
+            (labeler = 'human') DESC, greatest(created_at, renewed_at) DESC, attempt DESC, label_id
     ) = 1
     ORDER BY dictionary_id, "index"
     """,
@@ -137,5 +151,5 @@ LABELS_TO_REVIEW = View(
     """,
 )
 
-TABLES = (LABELS, LABEL_EXAMPLES, LABEL_SCORES, LABEL_REVIEWS)
+TABLES = (LABELS, LABEL_EXAMPLES, LABEL_SCORES, LABEL_REVIEWS, LABEL_RENEWALS)
 VIEWS = (CURRENT_LABELS, LABELS_TO_REVIEW)

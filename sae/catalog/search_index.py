@@ -35,7 +35,8 @@ def build_search_index(store: Store, version: str, tables: Mapping[str, pl.DataF
 def searched_features(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """One row a feature: feature_id, dictionary_id, index, label, explanation, top_tokens, languages, concepts."""
     features = tables["features"]
-    current = current_labels(tables["labels"], tables["label_reviews"]).select("feature_id", "label", "explanation")
+    current = current_labels(*(tables[name] for name in ("labels", "label_reviews", "label_renewals")))
+    current = current.select("feature_id", "label", "explanation")
     known = (
         tables["concept_scores"]
         .filter(pl.col("f1") >= MIN_CONCEPT_F1)

@@ -96,10 +96,10 @@ def score_concepts(
     n_rows = len(codes.indptr) - 1
     if n_rows != len(truth.readable):
         raise AtlasError(f"{n_rows} rows of activations for {len(truth.readable)} tokens: they must match.")
-    codes = _kept(codes, truth.readable)
+    codes = kept_at(codes, truth.readable)
     choice = choose_features(truth, codes, levels)
     kept = np.flatnonzero(choice.features >= 0)
-    columns = _above(csr_array(codes[:, choice.features[kept]]), choice.thresholds[kept])
+    columns = firing(csr_array(codes[:, choice.features[kept]]), choice.thresholds[kept])
     rows = []
     for name in [ALL, *sorted(set(truth.mention_slice.tolist()))]:
         counts = count(truth, columns, choosing=False, part=name)
@@ -125,11 +125,11 @@ def score_concepts(
 
 def choose_features(truth: Truth, codes: csr_array, levels: Sequence[float] = LEVELS) -> Choice:
     """The feature and threshold of highest F1 on the choosing half for each concept. `codes` float [n, F]."""
-    maximum = _kept(codes, truth.choosing[truth.row_document]).max(axis=0).toarray().ravel()
+    maximum = kept_at(codes, truth.choosing[truth.row_document]).max(axis=0).toarray().ravel()
     best = np.full(len(truth.concepts), -1.0)
     features, thresholds = np.full(len(best), -1, dtype=np.int64), np.zeros(len(best))
     for level in sorted(levels):
-        counts = count(truth, _above(codes, level * maximum), choosing=True, part=ALL)
+        counts = count(truth, firing(codes, level * maximum), choosing=True, part=ALL)
         f1 = counts.f1
         leading = f1.argmax(axis=1)
         reached = f1[np.arange(len(best)), leading]
@@ -160,12 +160,12 @@ def count(truth: Truth, active: csr_array, choosing: bool, part: str) -> Counts:
     )
 
 
-def _kept(codes: csr_array, rows: np.ndarray) -> csr_array:
+def kept_at(codes: csr_array, rows: np.ndarray) -> csr_array:
     """The codes at some rows, bool [n], and nothing at the others."""
     return _nonzero(codes.data * np.repeat(rows, np.diff(codes.indptr)), codes)
 
 
-def _above(codes: csr_array, thresholds: np.ndarray) -> csr_array:
+def firing(codes: csr_array, thresholds: np.ndarray) -> csr_array:
     """bool [n, F]: where the codes exceed their feature's threshold [F]."""
     return _nonzero(codes.data > thresholds[codes.indices], codes)
 

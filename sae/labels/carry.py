@@ -1,7 +1,7 @@
 """Labels that a new dictionary takes over from the one that it replaced, where a feature lives on.
 
-A label stays with its feature for ever. Where a feature of the new dictionary is the old one's mutual nearest
-(`features.matches`, status carried), the old label in force is written anew for it: another row, of origin `carried`,
+A label stays with its feature for ever. Where a feature of the new dictionary carries an old one on
+(`features.matches`), the old label in force is written anew for it: another row, of origin `carried`,
 with the old one as its parent and the match that justifies it as its prompt. Labels that the offline labeler can write
 again for nothing are not taken over, unless a person accepted them.
 
@@ -29,15 +29,16 @@ _RADIUS = ExampleSizes().radius
 _MATCH = ("feature_id", "previous_feature_id", "cosine", "activation_correlation", "status")
 
 
-def worth_carrying(labels: pl.DataFrame, reviews: pl.DataFrame) -> pl.DataFrame:
+def worth_carrying(labels: pl.DataFrame, reviews: pl.DataFrame, renewals: pl.DataFrame) -> pl.DataFrame:
     """The labels in force of an old dictionary that cost money or somebody's time.
 
     :param labels: all of the dictionary's rows of `labels`
     :param reviews: their reviews
+    :param renewals: their renewals
     """
     accepted = last_verdicts(reviews).filter(pl.col("verdict") == "accept")["label_id"]
     dear = (pl.col("labeler") != "lexical") | pl.col("label_id").is_in(accepted.implode())
-    return current_labels(labels, reviews).filter(dear)
+    return current_labels(labels, reviews, renewals).filter(dear)
 
 
 def carry_labels(

@@ -12,13 +12,14 @@ from pathlib import Path
 import polars as pl
 
 from sae.errors import AtlasError
-from sae.labels.schema import LABEL_EXAMPLES, LABEL_REVIEWS, LABEL_SCORES, LABELS
+from sae.labels.schema import LABEL_EXAMPLES, LABEL_RENEWALS, LABEL_REVIEWS, LABEL_SCORES, LABELS
 
 _TABLES: dict[str, tuple[pl.Schema, tuple[str, ...]]] = {
     "labels": (LABELS, ("label_id",)),
     "label_examples": (LABEL_EXAMPLES, ("label_id", "example_id")),
     "label_scores": (LABEL_SCORES, ("label_id", "scorer", "model", "seed")),
     "label_reviews": (LABEL_REVIEWS, ("review_id",)),
+    "label_renewals": (LABEL_RENEWALS, ("label_id", "renewal")),
 }
 """Columns and identity of each table."""
 _WAIT_SECONDS = 30.0
@@ -57,6 +58,7 @@ class Ledger:
         label_examples: pl.DataFrame | None = None,
         label_scores: pl.DataFrame | None = None,
         label_reviews: pl.DataFrame | None = None,
+        label_renewals: pl.DataFrame | None = None,
     ) -> int:
         """Add rows, all or none; those whose id is there already are left as they were. The number of rows added.
 
@@ -67,6 +69,7 @@ class Ledger:
             "label_examples": label_examples,
             "label_scores": label_scores,
             "label_reviews": label_reviews,
+            "label_renewals": label_renewals,
         }
         before = self._connection.total_changes
         try:
@@ -99,6 +102,10 @@ class Ledger:
         """Reviews of their labels."""
         return self._read("label_reviews", dictionary_ids, "order by label_id, created_at, review_id")
 
+    def label_renewals(self, dictionary_ids: Iterable[str]) -> pl.DataFrame:
+        """Which of their labels were given again, and when."""
+        return self._read("label_renewals", dictionary_ids, "order by label_id, renewal")
+
     def labels_named(self, prefix: str, limit: int = 5) -> pl.DataFrame:
         """Labels of any dictionary whose id begins so, a few at most."""
         where = "where substr(label_id, 1, length(?1)) = ?1 order by label_id limit ?2"
@@ -115,6 +122,12 @@ class Ledger:
         ids = self.labels_of(feature_id)["label_id"].to_list()
         where = f"where label_id in ({', '.join('?' * len(ids))}) order by created_at, review_id"
         return self._select("label_reviews", where, ids)
+
+    def renewals_of(self, feature_id: str) -> pl.DataFrame:
+        """Renewals of one feature's labels."""
+        ids = self.labels_of(feature_id)["label_id"].to_list()
+        where = f"where label_id in ({', '.join('?' * len(ids))}) order by label_id, renewal"
+        return self._select("label_renewals", where, ids)
 
     def review_ids(self) -> list[str]:
         """Ids of all reviews, in order: what is known when nothing was reviewed since."""

@@ -75,6 +75,8 @@ class Progress:
     """Features without a usable reply."""
     unasked: list[str] = field(default_factory=list)
     """Features that the budget did not reach."""
+    given: list[tuple[str, str]] = field(default_factory=list)
+    """The labels that the model gave, label_id and feature_id, whenever it was asked."""
     spent_usd: float = 0.0
     """By the whole ledger, ever."""
     paid_usd: float = 0.0
@@ -87,6 +89,7 @@ class Progress:
         self.labelled += other.labelled
         self.marked += other.marked
         self.unasked += other.unasked
+        self.given += other.given
         self.spent_usd = other.spent_usd
         self.paid_usd += other.paid_usd
 
@@ -148,9 +151,10 @@ def label_with_model(
 
                 async def one(question: FeatureQuestion) -> None:
                     try:
-                        status = await _label(asker, question, config, failed, writer)
+                        name, status = await _label(asker, question, config, failed, writer)
                         progress.labelled += status == "ok"
                         progress.marked += status != "ok"
+                        progress.given += [(name, question.feature_id)] if status == "ok" else []
                     except BudgetSpentError:
                         progress.unasked.append(question.feature_id)
                     progress.done += 1
@@ -181,8 +185,8 @@ def attempt_question(question: FeatureQuestion, config: LabelerConfig, attempt: 
 
 async def _label(
     asker: Asker, question: FeatureQuestion, config: LabelerConfig, skipped: Collection[str], writer: "_Writer"
-) -> str:
-    """Ask until a reply is of use; the status of the last attempt."""
+) -> tuple[str, str]:
+    """Ask until a reply is of use; the label's id and the status of the last attempt."""
     attempt, bad = 0, 0
     while True:
         attempt += 1
@@ -193,7 +197,7 @@ async def _label(
         writer.add(name, question, config, attempt, reply)
         bad += reply.status != "ok"
         if reply.status in ("ok", "failed") or bad == config.attempts:
-            return reply.status
+            return name, reply.status
 
 
 class _Writer:

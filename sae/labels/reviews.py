@@ -72,7 +72,8 @@ def review_label(
         label_reviews=pl.DataFrame([{**review, "created_at": created_at}], schema=LABEL_REVIEWS),
     )
     feature_id = str(parent["feature_id"])
-    current = current_labels(ledger.labels_of(feature_id), ledger.reviews_of(feature_id)).to_dicts()
+    of_feature = (ledger.labels_of(feature_id), ledger.reviews_of(feature_id), ledger.renewals_of(feature_id))
+    current = current_labels(*of_feature).to_dicts()
     return Reviewed(str(review["review_id"]), str(parent["label_id"]), feature_id, current[0] if current else None)
 
 

@@ -63,6 +63,10 @@ LABEL_REVIEWS = pl.Schema(
     }
 )
 
+LABEL_RENEWALS = pl.Schema(
+    {"label_id": pl.String, "renewal": pl.Int32, "run_id": pl.String, "renewed_at": _TIME},
+)
+
 
 def label_id(feature_id: str, labeler: str, model: str, prompt_sha256: str, seed: int, attempt: int) -> str:
     """A label's name: what was asked of whom, so that the same question is never asked twice."""

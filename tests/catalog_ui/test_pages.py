@@ -1,6 +1,6 @@
 """Each page on the small catalog, as a visitor without a browser sees it."""
 
-from catalog_fixture import LARGE, N_FEATURES, QUESTION, SMALL
+from catalog_fixture import LARGE, N_FEATURES, OLD, QUESTION, SMALL
 from page_elements import components, elements, table
 
 
@@ -196,3 +196,21 @@ def test_sql_page_browses_the_schema_with_comments(open_page):
     rows = table(app, "Column")
     assert {"label_id", "explanation", "prompt_sha256"} <= {row["column"] for row in rows}
     assert all(row["comment"] for row in rows)
+
+
+def test_a_link_to_a_replaced_feature_shows_its_successor_and_where_the_rest_went(open_page):
+    app = open_page("feature", id=f"{OLD}:0")
+
+    assert any("has replaced" in text.value and f"{LARGE}:20 split off" in text.value for text in app.text)
+    assert any(chip["text"] == f"{LARGE}:0" for sheet in components(app, "fact_sheet") for chip in sheet["chips"])
+
+    app.button(key="to2").click().run()
+
+    assert any(chip["text"] == f"{LARGE}:20" for sheet in components(app, "fact_sheet") for chip in sheet["chips"])
+
+
+def test_a_link_to_a_retired_feature_says_so(open_page):
+    app = open_page("feature", id=f"{OLD}:30")
+
+    assert app.title[0].value == "Retired feature"
+    assert any("it is retired" in text.value for text in app.text)

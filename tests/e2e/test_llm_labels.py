@@ -93,6 +93,28 @@ def test_a_raised_budget_pays_for_the_rest_alone(labelled, server):
     assert {status for (status,) in _rows(folder, "select distinct status from labels")} == {"ok"}
 
 
+def test_back_to_the_first_labeler_its_labels_are_in_force_again_and_nothing_is_asked(server, tmp_path):
+    config = write_config(tmp_path)
+    run(config)
+    current = "select feature_id, label_id from current_labels order by all"
+    offline = _rows(tmp_path, current)
+    write_config(tmp_path, lambda config: config.update(labeler=_labeler(server, model="other")))
+    run(config)
+    by_model = _rows(tmp_path, current)
+    asked = len(server.billed)
+
+    write_config(tmp_path)
+    assert not run(config).failed
+    back = _rows(tmp_path, current)
+    write_config(tmp_path, lambda config: config.update(labeler=_labeler(server, model="other")))
+    assert not run(config).failed
+
+    assert not set(by_model) & set(offline)
+    assert back == offline
+    assert _rows(tmp_path, current) == by_model
+    assert len(server.billed) == asked
+
+
 def test_settings_that_change_no_label_make_nothing_stale(labelled, server):
     folder, _ = labelled
     config = write_config(folder, lambda config: config.update(labeler=_labeler(server)))

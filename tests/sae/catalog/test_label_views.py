@@ -24,7 +24,11 @@ def published(tmp_path: Path):
     """Publishes the small catalog with some reviews and more scores; opens it."""
     store = Store(str(tmp_path))
 
-    def build(reviews: Sequence[tuple[str, str]], scores: Sequence[tuple[str, str, float]] = ()):
+    def build(
+        reviews: Sequence[tuple[str, str]],
+        scores: Sequence[tuple[str, str, float]] = (),
+        renewals: Sequence[tuple[str, int]] = (),
+    ):
         frames = small_frames(store)
         said = [
             (f"r{hour}", label, "ada", verdict, None, None, T0 + timedelta(hours=hour))
@@ -32,6 +36,8 @@ def published(tmp_path: Path):
         ]
         more = [(label, scorer, score, 20, None, "judge", 0, RUN, T0) for label, scorer, score in scores]
         frames["label_reviews"] = pl.DataFrame(said, frame_schema(TABLES["label_reviews"]), orient="row")
+        again = [(label, number, RUN, T0 + timedelta(days=9 + number)) for label, number in renewals]
+        frames["label_renewals"] = pl.DataFrame(again, frame_schema(TABLES["label_renewals"]), orient="row")
         frames["label_scores"] = pl.concat(
             [frames["label_scores"], pl.DataFrame(more, frame_schema(TABLES["label_scores"]), orient="row")]
         )
@@ -42,25 +48,29 @@ def published(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("reviews", "current"),
+    ("reviews", "renewals", "current"),
     [
-        ([], HUMAN),
-        ([(HUMAN, "reject")], NEWER),
-        ([(HUMAN, "reject"), (OLD, "accept")], OLD),
-        ([(HUMAN, "reject"), (HUMAN, "accept")], HUMAN),
-        ([(OLD, "accept")], HUMAN),
-        ([(HUMAN, "reject"), (OLD, "reject"), (NEWER, "reject")], None),
+        ([], [], HUMAN),
+        ([(HUMAN, "reject")], [], NEWER),
+        ([(HUMAN, "reject"), (OLD, "accept")], [], OLD),
+        ([(HUMAN, "reject"), (HUMAN, "accept")], [], HUMAN),
+        ([(OLD, "accept")], [], HUMAN),
+        ([(HUMAN, "reject"), (OLD, "reject"), (NEWER, "reject")], [], None),
+        ([(HUMAN, "reject")], [(OLD, 1)], OLD),
+        ([(HUMAN, "reject")], [(OLD, 1), (NEWER, 2)], NEWER),
+        ([(HUMAN, "reject")], [(OLD, 1), (NEWER, 2), (OLD, 3)], OLD),
+        ([], [(OLD, 1)], HUMAN),
     ],
 )
-def test_the_view_and_the_library_agree_on_the_current_label(reviews, current, published):
-    catalog, frames = published(reviews)
+def test_the_view_and_the_library_agree_on_the_current_label(reviews, renewals, current, published):
+    catalog, frames = published(reviews, renewals=renewals)
 
     with catalog:
         shown = catalog.sql("select * from current_labels")
     asked = shown.filter(pl.col("feature_id") == f"{LARGE}:0")["label_id"].to_list()
 
     assert asked == ([current] if current else [])
-    library = current_labels(frames["labels"], frames["label_reviews"])
+    library = current_labels(frames["labels"], frames["label_reviews"], frames["label_renewals"])
     assert shown["label_id"].to_list() == library["label_id"].to_list()
 
 

@@ -8,7 +8,7 @@ from hand_made import make_shard
 from torch import Tensor
 
 from sae.dictionaries.dictionary import Dictionary
-from sae.features.matches import CARRIED, MATCHES, match_features
+from sae.features.matches import CARRIED, CORRELATED, MATCHES, match_features
 
 
 def axes(*rows: list[float]) -> Dictionary:
@@ -54,6 +54,7 @@ def test_the_same_directions_are_carried_whatever_their_order(values):
     assert frame["cosine"].to_list() == pytest.approx([1, 1])
     assert frame["activation_correlation"].to_list() == pytest.approx([1, 1])
     assert frame["dictionary_id"].unique().to_list() == ["new"]
+    assert frame["previous_dictionary_id"].unique().to_list() == ["old"]
 
 
 def test_one_feature_becomes_two(values):
@@ -75,12 +76,40 @@ def test_what_nothing_matches_is_new_or_retired(values):
 
 
 @pytest.mark.parametrize(("offset", "status"), [(-1.0, "carried"), (1.0, "new")])
-def test_the_threshold_is_a_cosine(offset, status, values):
+def test_the_cosine_has_a_threshold(offset, status, values):
     angle = math.degrees(math.acos(CARRIED)) + offset
+    values[:, 1] = 0  # so that both read the same
 
     found = statuses(axes(turned(angle)), axes(turned(0)), values)
 
     assert status in found.values()
+
+
+@pytest.mark.parametrize(("offset", "status"), [(0.05, "carried"), (-0.05, "new")])
+def test_activations_must_correlate_too(offset, status):
+    wanted = CORRELATED + offset
+    read = torch.randn(4000, 2, generator=torch.Generator().manual_seed(1)).double()
+    read = torch.linalg.qr(read - read.mean(0)).Q
+    # What lies along the second axis sets how the two correlate; their cosine is .9 whatever lies there.
+    current, previous = axes([0.9, math.sqrt(1 - 0.9**2), 0, 0]), axes([1, 0, 0, 0])
+    spread = 0.9 / math.sqrt(1 - 0.9**2) * math.sqrt(1 / wanted**2 - 1)
+    values = torch.zeros(4000, 4)
+    values[:, :2] = (read * torch.tensor([1.0, spread]) + 10).float()
+
+    found = statuses(current, previous, values)
+
+    assert status in found.values()
+
+
+def test_the_next_best_match_carries_on_what_the_nearest_does_not(values):
+    """The old one's nearest reads something else: the other new one that matches it carries it on, and none retires."""
+    previous = axes(turned(0))
+    current = axes(turned(5), turned(10))
+    current.b_enc[0] = -100.0
+
+    found = statuses(current, previous, values)
+
+    assert found == {("new:0", None): "new", ("new:1", "old:0"): "carried"}
 
 
 def test_the_correlation_is_pearsons_over_readable_tokens(values):
@@ -96,7 +125,8 @@ def test_the_correlation_is_pearsons_over_readable_tokens(values):
     assert correlation == pytest.approx(float(torch.corrcoef(pair.double())[0, 1]), abs=1e-6)
 
 
-def test_a_silent_feature_has_no_correlation(values):
-    frame = match_features(axes([1, 0, 0, 0]), "new", axes([1, 0, 0, 0]), "old", [make_shard(-values)])
-
-    assert frame["activation_correlation"].to_list() == [None]
+def test_a_silent_feature_matches_nothing(values):
+    assert statuses(axes([1, 0, 0, 0]), axes([1, 0, 0, 0]), -values) == {
+        ("new:0", None): "new",
+        (None, "old:0"): "retired",
+    }

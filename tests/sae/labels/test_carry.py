@@ -8,7 +8,7 @@ from sae.features.matches import MATCHES
 from sae.identity import content_id
 from sae.labels.carry import carry_labels, rejections, unfit, worth_carrying
 from sae.labels.current import current_labels
-from sae.labels.schema import LABEL_EXAMPLES, LABEL_REVIEWS, LABEL_SCORES, LABELS, label_id
+from sae.labels.schema import LABEL_EXAMPLES, LABEL_RENEWALS, LABEL_REVIEWS, LABEL_SCORES, LABELS, label_id
 from sae.labels.split import split_examples
 
 DAY = datetime(2026, 5, 6, tzinfo=UTC)
@@ -67,7 +67,7 @@ def test_what_costs_nothing_is_written_again_and_not_carried():
         ("a", 0, "lexical"), ("b", 1, "openai"), ("c", 2, "human"), ("d", 3, "lexical"), ("e", 4, "openai")
     )
 
-    kept = worth_carrying(labels, _reviews(("d", "accept"), ("e", "reject")))
+    kept = worth_carrying(labels, _reviews(("d", "accept"), ("e", "reject")), LABEL_RENEWALS.to_frame())
 
     assert kept["label_id"].to_list() == ["b", "c", "d"]
 
@@ -139,7 +139,7 @@ def test_a_carried_label_under_its_threshold_is_out_of_force(scores, parent, low
     said = rejections(found, 0.6, DAY)
 
     assert len(found) == len(said) == low
-    assert len(current_labels(carried, said)) == (not low)
+    assert len(current_labels(carried, said, LABEL_RENEWALS.to_frame())) == (not low)
 
 
 def test_a_persons_own_label_beats_a_carried_one_and_that_a_newer_one(matches, examples):
@@ -151,7 +151,9 @@ def test_a_persons_own_label_beats_a_carried_one_and_that_a_newer_one(matches, e
     own = carried.to_dicts()[0] | {"label_id": "y", "labeler": "human", "origin": "human"}
 
     def current(*rows):
-        return current_labels(pl.concat([carried, pl.DataFrame(rows, schema=LABELS)]), _reviews())["label_id"].to_list()
+        return current_labels(
+            pl.concat([carried, pl.DataFrame(rows, schema=LABELS)]), _reviews(), LABEL_RENEWALS.to_frame()
+        )["label_id"].to_list()
 
     assert current(newer) == [name]
     assert current(newer, own) == ["y"]

@@ -3,7 +3,7 @@ import pytest
 
 from sae.catalog.frames import conform
 from sae.catalog.schema import TABLES
-from sae.labels.schema import LABEL_EXAMPLES, LABEL_REVIEWS, LABEL_SCORES, LABELS
+from sae.labels.schema import LABEL_EXAMPLES, LABEL_RENEWALS, LABEL_REVIEWS, LABEL_SCORES, LABELS
 
 
 @pytest.mark.parametrize(
@@ -13,6 +13,7 @@ from sae.labels.schema import LABEL_EXAMPLES, LABEL_REVIEWS, LABEL_SCORES, LABEL
         ("label_examples", LABEL_EXAMPLES),
         ("label_scores", LABEL_SCORES),
         ("label_reviews", LABEL_REVIEWS),
+        ("label_renewals", LABEL_RENEWALS),
     ],
 )
 def test_the_ledger_has_the_columns_of_the_catalog(name, schema):

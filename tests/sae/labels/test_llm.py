@@ -11,6 +11,7 @@ from sae.config import LabelerConfig
 from sae.labels.current import current_labels
 from sae.labels.ledger import Ledger
 from sae.labels.llm import Evidence, feature_questions, label_with_model
+from sae.labels.schema import LABEL_RENEWALS
 from sae.labels.split import split_examples
 
 COST = (INPUT_TOKENS * 0.15 + OUTPUT_TOKENS * 0.60) / 1e6
@@ -171,7 +172,7 @@ def test_a_label_that_shall_not_stand_is_asked_for_again(tmp_path, example):
         label_with_model(evidence, ["d:0"], config, path, "run-2", passed_over=rejected)
 
     labels, reviews = _ledger(path, lambda ledger: (ledger.labels(["d"]), ledger.label_reviews(["d"])))
-    assert current_labels(labels, reviews)["label"].to_list() == ["better"]
+    assert current_labels(labels, reviews, LABEL_RENEWALS.to_frame())["label"].to_list() == ["better"]
     assert [body["seed"] for body in server.bodies] == [0, 1]
 
 
@@ -185,7 +186,7 @@ def test_a_bad_reply_keeps_the_older_label(tmp_path, example):
 
     labels, reviews = _ledger(path, lambda ledger: (ledger.labels(["d"]), ledger.label_reviews(["d"])))
     assert sorted(labels["status"]) == ["malformed", "malformed", "ok"]
-    assert current_labels(labels, reviews)["label"].to_list() == ["mentions of Boston"]
+    assert current_labels(labels, reviews, LABEL_RENEWALS.to_frame())["label"].to_list() == ["mentions of Boston"]
 
 
 INJECTED_REPLIES = [

@@ -55,7 +55,9 @@ def review(ledger):
 
 def _current(ledger):
     return dict(
-        current_labels(ledger.labels(["d"]), ledger.label_reviews(["d"])).select("feature_id", "label_id").iter_rows()
+        current_labels(ledger.labels(["d"]), ledger.label_reviews(["d"]), ledger.label_renewals(["d"]))
+        .select("feature_id", "label_id")
+        .iter_rows()
     )
 
 
