@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 
 from orchestration.asset import OWNERS, made
+from orchestration.event_hooks import failure_told
 from orchestration.mapping import placed
 from orchestration.partitions import Keys
 from orchestration.pinned import Pinned
@@ -48,6 +49,7 @@ def features_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         partitions_def=keys.of("features"),
         group_name="features",
         can_subset=True,
+        hooks={failure_told},
     )
     def activity(context: dg.AssetExecutionContext, atlas: Atlas, dictionary: Pinned) -> Iterator[Any]:
         """One sparse pass over the pinned activations."""

@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from orchestration import checks
+from orchestration.event_hooks import failure_told, nothing_told
 from orchestration.partitions import Keys
 from orchestration.resources import Artifact, Atlas
 from orchestration.sources import observed
@@ -48,6 +49,7 @@ def made(
         code_version=code_version,
         pool=pool,
         output_required=output_required,
+        hooks={failure_told} if output_required else {failure_told, nothing_told},
         # The IO manager gets an Artifact whatever the body's annotation says.
         dagster_type=ARTIFACT,
     )

@@ -38,7 +38,7 @@ def failures(result: dg.ExecuteInProcessResult, cells: Iterable[Cell]) -> dict[C
         data = event.step_failure_data
         if not data.error:
             continue
-        assets = _BY_STEP.get(str(event.step_key), [str(event.step_key)])
+        assets = assets_of_step(str(event.step_key))
         told = data.user_failure_data.metadata.get(FAILED_PARTITIONS) if data.user_failure_data else None
         parts: dict[str, Any] | None = told.value if told else None  # type: ignore[assignment]
         of_step = _failure(data.error.cause or data.error, result.run_id)
@@ -46,6 +46,11 @@ def failures(result: dg.ExecuteInProcessResult, cells: Iterable[Cell]) -> dict[C
             if cell.asset in assets and (parts is None or cell.partition in parts):
                 found[cell] = of_step if parts is None else Failure(**parts[str(cell.partition)])
     return found
+
+
+def assets_of_step(step: str) -> list[str]:
+    """The assets that a step makes."""
+    return _BY_STEP.get(step, [step])
 
 
 def failure_of(error: Exception, run_id: str) -> Failure:

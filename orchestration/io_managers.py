@@ -33,7 +33,8 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Artifact) -> None:
         """Store the value and make its ref current."""
-        self.keep(obj)
+        ref = self.keep(obj)
+        self.atlas.events.completed(ref, context.run_id, self.atlas.store)
 
     def keep(self, artifact: Artifact) -> Ref:
         """Store a value and make its ref, which is returned, current."""

@@ -15,7 +15,7 @@ from orchestration import checks, memory
 from orchestration.asset import OWNERS
 from orchestration.failures import FAILED_PARTITIONS, Failure, failure_of
 from orchestration.io_managers import ArtifactIOManager
-from orchestration.partitions import Keys
+from orchestration.partitions import Cell, Keys
 from orchestration.resources import Atlas, Stage, utc_now
 
 Body = Callable[[dg.AssetExecutionContext, Atlas, list[Stage]], Iterator[dg.MaterializeResult]]
@@ -87,11 +87,14 @@ def _make_all(
                     metadata=result.metadata,
                     tags=_version_tags(ref.data_version, ref.code_version),
                 )
+                atlas.events.completed(ref, context.run_id, atlas.store)
                 waiting.remove(partition)
                 results += [(partition, outcome) for outcome in result.check_results or ()]
         except Exception as error:
             failure = failure_of(error, context.run_id)
             context.log.exception(f"{', '.join(sorted(waiting))}: {failure.words}")
+            for partition in sorted(waiting):
+                atlas.events.failed(Cell(stages[0].cell.asset, partition), context.run_id, failure.words)
             failed |= dict.fromkeys(waiting, failure)
     if failed:
         first = next(iter(failed))

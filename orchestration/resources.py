@@ -13,6 +13,7 @@ from pydantic import PrivateAttr
 
 from orchestration import memory
 from orchestration.checks import CHECKS_FACT, Check
+from orchestration.lineage_events import LineageEvents
 from orchestration.partitions import SHARDS, Cell, Keys
 from orchestration.pinned import Pinned, open_subject
 from orchestration.progress import LineProgress
@@ -20,6 +21,7 @@ from orchestration.recorded import Recorded
 from orchestration.refs import Ref, build_key, file_faults, read_ref
 from orchestration.sources import SOURCES, observed
 from orchestration.spending import spent_usd
+from orchestration.table_columns import described, stored_tables, table_metadata
 from sae.config import AtlasConfig, Workspace, load_workspace
 from sae.errors import AtlasError, DamagedFileError
 from sae.storage import Store, StoredFile
@@ -52,10 +54,13 @@ class Atlas(dg.ConfigurableResource):
 
     _workspace: Workspace = PrivateAttr()
     _lock: FileLock = PrivateAttr()
+    _events: LineageEvents = PrivateAttr()
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Read the config and take the lock. Raises AtlasError when another writer keeps it too long."""
         self._workspace = load_workspace(self.config_path or None)
+        section, base = self._workspace.config.openlineage, self._workspace.path.parent
+        self._events = LineageEvents(section, base, (context.log or dg.get_dagster_logger()).warning)
         self._lock = writer_lock(self._workspace)
         try:
             self._lock.acquire(timeout=LOCK_TIMEOUT_S)
@@ -80,6 +85,11 @@ class Atlas(dg.ConfigurableResource):
     def store(self) -> Store:
         """The store."""
         return Store(self._workspace.store)
+
+    @property
+    def events(self) -> LineageEvents:
+        """Where events about what is made go."""
+        return self._events
 
     @property
     def seed(self) -> int:
@@ -143,6 +153,8 @@ class Atlas(dg.ConfigurableResource):
         parents = sorted(dep.to_user_string() for dep in assets_def.asset_deps[key])
         code_version = (assets_def.code_versions_by_key or {}).get(key) or ""
         inputs = wanted_inputs(self.workspace, self.known_keys(context), parents, cells)
+        for cell in cells:
+            self.events.started(cell, context.run_id, inputs[cell])
         ledger = self.workspace.state / "ledger.sqlite" if key.to_user_string() in PAYING else None
         memory.begin()
         return [
@@ -185,7 +197,7 @@ class Stage:
             asset_key=self.cell.asset,
             value=Artifact(None, ref, kept=True),
             data_version=dg.DataVersion(ref.data_version),
-            metadata={"used_again": True, **_metadata(ref)},
+            metadata={"used_again": True, **_metadata(ref), **table_metadata(ref, stored_tables(self.store, ref), {})},
             check_results=[Check(**check).result() for check in ref.facts.get(CHECKS_FACT, [])],
         )
 
@@ -222,7 +234,7 @@ class Stage:
             asset_key=self.cell.asset,
             value=Artifact(value, ref),
             data_version=dg.DataVersion(data_version),
-            metadata={**_metadata(ref), **_used(ref), **(metadata or {})},
+            metadata={**_metadata(ref), **_used(ref), **_tables(ref, value), **(metadata or {})},
             check_results=[check.result() for check in checks],
         )
 
@@ -254,6 +266,14 @@ def writer_lock(workspace: Workspace) -> FileLock:
     """The one lock of a workspace's writers; taken again by its holder at no cost."""
     workspace.state.mkdir(parents=True, exist_ok=True)
     return FileLock(workspace.state / "lock", is_singleton=True)
+
+
+def _tables(ref: Ref, value: Any) -> dict[str, Any]:
+    """What Dagster shows of the tables that a body hands over."""
+    frames = value if isinstance(value, Mapping) else {ref.asset: value}
+    tables = {name: frame for name, frame in frames.items() if isinstance(frame, pl.DataFrame)}
+    columns = {name: described(name, frame.schema) for name, frame in tables.items()}
+    return table_metadata(ref, columns, {name: frame.height for name, frame in tables.items()})
 
 
 def _metadata(ref: Ref) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from sae.config.atlas import (
 from sae.config.imported import FORMATS, Format, ImportConfig, NeuronsConfig
 from sae.config.inputs import CorpusConfig, ModelConfig, SiteConfig
 from sae.config.labeling import LabelerConfig, PriceConfig
+from sae.config.openlineage import OpenLineageConfig
 from sae.config.operations import AlertConfig, EmailConfig, RetentionConfig
 from sae.config.recipe import RecipeConfig
 from sae.config.section import Name
@@ -31,6 +32,7 @@ __all__ = [
     "ModelConfig",
     "Name",
     "NeuronsConfig",
+    "OpenLineageConfig",
     "PriceConfig",
     "PromptConfig",
     "RecipeConfig",

@@ -9,6 +9,7 @@ from sae.config.imported import ImportConfig, NeuronsConfig
 from sae.config.inputs import CorpusConfig, ModelConfig, SiteConfig
 from sae.config.labeling import MODEL_SCORERS, LabelerConfig, Scorer
 from sae.config.neighbors import NeighborsConfig
+from sae.config.openlineage import OpenLineageConfig
 from sae.config.operations import AlertConfig, RetentionConfig
 from sae.config.recipe import RecipeConfig
 from sae.config.section import Name, Section
@@ -143,6 +144,8 @@ class AtlasConfig(Section):
     prompts: tuple[PromptConfig, ...] = ()
     swaps: tuple[SwapConfig, ...] = ()
     schedule: ScheduleConfig = ScheduleConfig()
+    openlineage: OpenLineageConfig | None = None
+    """Where lineage events go; nowhere by default."""
     baselines: tuple[BaselineConfig, ...] = ()
     retention: RetentionConfig = RetentionConfig()
     alerts: AlertConfig = AlertConfig()
