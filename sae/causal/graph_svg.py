@@ -12,7 +12,9 @@ from xml.etree import ElementTree as ET
 from sae.causal.graph import ANSWER, Edge, Graph, Node
 
 _BOX, _LINE, _GAP, _MARGIN = (172, 42), 16, 14, 24
-_LEVEL_GAP = 64
+_TOP = 76
+"""Where the answer's box begins."""
+_LEVEL_GAP = 110
 """Room for edges between two levels."""
 _UNREADABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ud800-\udfff\ufeff\ufffe\uffff]")
 _FOR, _AGAINST, _INK, _MUTED, _PAPER, _CARD, _FRAME = (
@@ -29,9 +31,7 @@ _STYLE = {"font-family": "system-ui, 'Noto Sans', 'Noto Sans CJK JP', sans-serif
 
 def graph_svg(graph: Graph) -> str:
     """The drawing, as text of an SVG file."""
-    columns = sorted({node.position for node in graph.nodes})
-    places, levels, height = _places(graph, columns)
-    width = max(2 * _MARGIN + len(columns) * (_BOX[0] + _GAP), 640)
+    places, middles, levels, width, height = _places(graph)
     svg = ET.Element(
         "svg",
         {
@@ -50,7 +50,7 @@ def graph_svg(graph: Graph) -> str:
     _text(svg, _MARGIN, 28, heading, 15, _INK, width // 8, bold=True)
     note = f"logit of {graph.target} {against}: {graph.logit_diff:+.2f}; green for the answer, red against it"
     _text(svg, _MARGIN, 48, note, 12, _MUTED, width // 7)
-    answer = (width / 2, 76.0)
+    answer = (width / 2, float(_TOP))
     strongest = max((abs(edge.carries) for edge in graph.edges), default=1.0) or 1.0
     for edge in sorted(graph.edges, key=lambda edge: abs(edge.carries)):
         _curve(svg, edge, places, answer, strongest)
@@ -61,28 +61,35 @@ def graph_svg(graph: Graph) -> str:
         _box(svg, *places[node.id], node.label or node.feature_id, below, colour, 1, title=_whole(node))
     for name, y in levels:
         _text(svg, _MARGIN, y - 8, name, 11, _MUTED, 60)
-    for number, position in enumerate(columns):
-        x = _MARGIN + number * (_BOX[0] + _GAP) + _BOX[0] / 2
-        _text(svg, x, height - 18, graph.tokens[position], 13, _INK, 20, bold=True, middle=True)
+    for position, middle in middles.items():
+        _text(svg, middle, height - 18, graph.tokens[position], 13, _INK, 24, bold=True, middle=True)
     return ET.tostring(svg, encoding="unicode")
 
 
-def _places(graph: Graph, columns: list[int]) -> tuple[dict[str, tuple[float, float]], list[tuple[str, float]], int]:
-    """Top left corner of each node, name and top of each level, and the height of the drawing."""
+def _places(graph: Graph) -> tuple[dict[str, tuple[float, float]], dict[int, float], list[tuple[str, float]], int, int]:
+    """Top left corner of each node, middle of each position, name and top of each level, width and height.
+
+    The nodes of a position stand side by side, so that every edge can be followed.
+    """
     cells: defaultdict[tuple[int, int], list[Node]] = defaultdict(list)
     for node in sorted(graph.nodes, key=lambda node: -abs(node.attribution)):
-        cells[node.level, node.position].append(node)
-    places, levels, y = {}, [], 76 + _BOX[1] + _LEVEL_GAP
-    for level in range(len(graph.sites) - 1, -1, -1):
-        levels.append((graph.sites[level], float(y)))
-        for (of, position), nodes in cells.items():
-            if of == level:
-                x = _MARGIN + columns.index(position) * (_BOX[0] + _GAP)
-                for row, node in enumerate(nodes):
-                    places[node.id] = (float(x), float(y + row * (_BOX[1] + 8)))
-        rows = max((len(nodes) for (of, _), nodes in cells.items() if of == level), default=0)
-        y += rows * (_BOX[1] + 8) + _LEVEL_GAP
-    return places, levels, y - _LEVEL_GAP + 56
+        cells[node.position, node.level].append(node)
+    places, middles, x = {}, {}, float(_MARGIN)
+    tops = {
+        level: float(_TOP + (len(graph.sites) - level) * (_BOX[1] + _LEVEL_GAP)) for level in range(len(graph.sites))
+    }
+    for position in sorted({position for position, _ in cells}):
+        wide = max(len(nodes) for (at, _), nodes in cells.items() if at == position) * (_BOX[0] + _GAP)
+        middles[position] = x + (wide - _GAP) / 2
+        for level in tops:
+            nodes = cells.get((position, level), [])
+            start = x + (wide - len(nodes) * (_BOX[0] + _GAP)) / 2
+            for number, node in enumerate(nodes):
+                places[node.id] = (start + number * (_BOX[0] + _GAP), tops[level])
+        x += wide + _GAP
+    levels = [(site, tops[level]) for level, site in enumerate(graph.sites)]
+    height = int(max(tops.values(), default=float(_TOP))) + _BOX[1] + 56
+    return places, middles, levels, max(int(x) + _MARGIN, 760), height
 
 
 def _curve(
