@@ -37,7 +37,7 @@ def evaluation_assets(keys: Keys) -> list[Any]:
         after=["concepts_config"],
         kinds={"polars"},
         pool="gpu",
-        code_version="3",
+        code_version="4",
     )
     def evaluation(
         context: dg.AssetExecutionContext,

@@ -16,8 +16,8 @@ class Gate:
 
     metric: str
     recipe: str
-    """`large` for what single features stand for, `small` for what runs through them: the two sizes are the two halves
-    of one trade (Scaling Monosemanticity has three sizes for the same reason)."""
+    """`large` for what one feature stands for and does, `small` for what runs through several: the two sizes are the two
+    halves of one trade (Scaling Monosemanticity has three sizes for the same reason)."""
     must: float | None
     goal: float | None
     at_most: bool = False
@@ -43,9 +43,9 @@ GATES = (
     Gate("neighbors_city_lift", "large", 4.0, 8.0),
     Gate("attribution_ablation_spearman", "small", 0.85, 0.95),
     Gate("chain_in_top10", "small", 0.60, 0.95),
-    Gate("state_active", "small", None, 0.7),
-    Gate("swap_follows", "small", 0.40, 0.8),
-    Gate("swap_follows_control", "small", 0.05, 0.03, at_most=True),
+    Gate("state_active", "large", None, 0.7),
+    Gate("swap_follows", "large", 0.40, 0.8),
+    Gate("swap_follows_control", "large", 0.05, 0.03, at_most=True),
     Gate("chain_swap", "small", 0.20, 0.7),
     Gate("chain_swap_control", "small", 0.05, 0.03, at_most=True),
     Gate("steering_about", "large", 0.75, 0.9),

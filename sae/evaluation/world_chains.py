@@ -24,7 +24,8 @@ from sae.models.subject import Subject
 from sae.world.facts import Facts, load_facts
 from sae.world.truth import Question, questions
 
-N_PROMPTS = 120
+N_PROMPTS = 480
+"""Of all strict questions about a state that there are, at most."""
 TOP = 10
 CHAIN = ("team", "city", "state")
 CHAIN_STRENGTH = 2.0

@@ -31,7 +31,7 @@ EXAMS: dict[str, ExamKind] = {
     "picture_accuracy": "picture",
     "addition_accuracy": "addition",
 }
-N_PROMPTS = 24
+N_PROMPTS = 96
 """Composed held-out questions on which attribution is held against ablation."""
 
 
