@@ -16,8 +16,8 @@ class Gate:
 
     metric: str
     recipe: str
-    """`large` for what one feature stands for and does, `small` for what runs through several: the two sizes are the two
-    halves of one trade (Scaling Monosemanticity has three sizes for the same reason)."""
+    """`large` for what one feature stands for and does, `small` for what runs through several: the two sizes are the
+    two halves of one trade (Scaling Monosemanticity has three sizes for the same reason)."""
     must: float | None
     goal: float | None
     at_most: bool = False
