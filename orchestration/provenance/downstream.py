@@ -15,7 +15,8 @@ _LABELS_BY_USE = """
         count(*) filter (u.use = 'shown') as shown, count(*) filter (u.use = 'held_out') as held_out
     from labels l join label_examples u using (label_id) join examples e using (example_id)
         join documents d using (document_id)
-    where {} group by all having {} order by l.dictionary_id, l."index", l.label_id
+    where {} group by l.label_id, l.feature_id, l.label, l.labeler, l.dictionary_id, l."index"
+    having {} order by l.dictionary_id, l."index", l.label_id
 """
 _FEATURES = """
     select e.feature_id, count(*) as examples, max(e.activation) as max_activation, any_value(c.label) as label
