@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -52,7 +51,7 @@ def dies_at(module: Any, name: str, number: int) -> None:
     setattr(module, name, watched)
 
 
-def live(body: Callable[[], None], kill_after: float | None = None) -> int:
+def live(body: Callable[[], None]) -> int:
     """Run a body in a process of its own; returns its exit code, negative where a signal ended it.
 
     The processes are forked from one that has imported everything and computed nothing.
@@ -60,9 +59,6 @@ def live(body: Callable[[], None], kill_after: float | None = None) -> int:
     if not (child := os.fork()):
         body()
         os._exit(0)
-    if kill_after is not None:
-        time.sleep(kill_after)
-        os.kill(child, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
@@ -89,7 +85,7 @@ def main(folder: Path) -> None:
             (Path, "unlink", 9),
         ]
     ]
-    ends += [live(partial(train, folder, "killed"), random.Random(n).uniform(0.1, 0.6)) for n in range(3)]
+    ends += [live(partial(killed_in, topk, "reconstruct", random.Random(n).randrange(3, 20))) for n in range(3)]
     ends += [live(partial(train, folder, name)) for name in ("killed", "whole")]
     print(*ends, (folder / "killed.id").read_text(), (folder / "whole.id").read_text())
 
