@@ -4,19 +4,28 @@ import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import yaml
-from tiny_pipeline import ROOT, made_since, run
+from tiny_pipeline import ROOT, run
 
+from orchestration.partitions import Cell
+from orchestration.refs import read_ref
+from orchestration.runner import open_session, refresh
 from sae.catalog import open_catalog
 from sae.config import load_workspace
 from sae.storage import Store
 
 PLACE = "gpt_neox.layers.0.mlp.act"
+FEATURES, NEURONS = f"one-layer.{PLACE}.features", f"one-layer.{PLACE}.neurons"
+UNNEEDED = ("feature_map", "neighbors", "attributions", "steering", "cross_neighbors", "feature_matches")
+"""What the checks do not read; the catalog does."""
+METRICS = {"ultralow_density", "unlike_neurons", "logit_median", "label_rule", "universality"}
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The preset with little of everything, made as far as the checks."""
     made: dict[str, Any] = yaml.safe_load((ROOT / "orchestration/presets/one-layer.yaml").read_text())
     for model in made["models"].values():
         model["tokens"] = 8192
@@ -25,34 +34,48 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made["checks"] |= {"fvu": 1.0, "dead": 1.0, "loss_recovered": -100, "worse_by": 100}
     path = tmp_path_factory.mktemp("one-layer") / "atlas.yaml"
     path.write_text(yaml.safe_dump(made))
+    outcome = refresh(
+        open_session(load_workspace(path)),
+        trigger="test",
+        select=lambda cell: cell.asset not in (*UNNEEDED, "attribution_edges", "catalog_candidate", "catalog"),
+        say=lambda line: None,
+    )
+    assert not outcome.failed
     return path
 
 
 def test_features_stand_beside_neurons_and_another_seeds_features(config: Path) -> None:
-    outcome = run(config)
+    store = Store(load_workspace(config).store)
+    found = read_ref(store, Cell("neuron_checks", FEATURES))
+    neurons = read_ref(store, Cell("dictionary", NEURONS))
+    assert found
+    assert neurons
 
-    assert not outcome.failed
-    with open_catalog(Store(load_workspace(config).store)) as catalog:
-        sizes = catalog.sql("select architecture, d_in, d_sae, fvu from dictionaries order by architecture, site")
-        rows = catalog.sql(
-            "select e.* from evaluation e join dictionaries d using (dictionary_id) "
-            "where d.recipe = 'features' and d.site like 'one-layer%'"
-        ).to_dicts()
-        logits = catalog.sql(
-            "select count(distinct token_id) as n from logit_weights w join dictionaries d "
-            "on w.dictionary_id = d.dictionary_id where d.recipe = 'neurons'"
-        ).item()
-    assert sizes.select("architecture", "d_in", "d_sae").rows() == 2 * [("l1", 512, 64)] + 2 * [("neurons", 512, 512)]
-    assert sizes["fvu"].to_list()[2:] == pytest.approx([0, 0], abs=1e-9)
-    assert logits > 100
-    measured = {row["metric"]: row for row in rows}
-    wanted = {"ultralow_density", "unlike_neurons", "logit_median", "label_rule", "universality"}
-    assert wanted <= set(measured)
+    rows = pl.read_parquet(store.verify(found.files["evaluation"]))
+
+    measured = {row["metric"]: row for row in rows.to_dicts()}
+    assert set(measured) == METRICS
     assert measured["logit_median"]["value"] < 1e-5 < measured["logit_median"]["control"]
     assert 0 <= measured["universality"]["value"] <= 1
     assert json.loads(measured["universality"]["details"])["n_neurons"] > 100
     assert 0.4 < measured["label_rule"]["control"] <= 1
-    _, cursor = made_since(config, 0)
+    assert (neurons.facts["d_sae"], neurons.facts["quality"]["fvu"]) == (512, pytest.approx(0, abs=1e-9))
+    assert neurons.facts["quality"]["loss_recovered"] == pytest.approx(1, abs=1e-3)
 
-    assert not run(config).failed
-    assert made_since(config, cursor)[0] == []
+
+@pytest.mark.slow
+def test_they_are_published_like_any_other_dictionary(config: Path) -> None:
+    outcome = run(config)
+
+    assert not outcome.failed
+    with open_catalog(Store(load_workspace(config).store)) as catalog:
+        sizes = catalog.sql("select architecture, d_in, d_sae from dictionaries order by architecture, site").rows()
+        rows = catalog.sql("select metric from evaluation where metric = 'universality'").height
+        logits = catalog.sql(
+            "select count(distinct token_id) as n from logit_weights w join dictionaries d "
+            "on w.dictionary_id = d.dictionary_id where d.recipe = 'neurons'"
+        ).item()
+    assert sizes == 2 * [("l1", 512, 64)] + 2 * [("neurons", 512, 512)]
+    assert rows == 2
+    assert logits > 100
+    assert run(config).made == []
