@@ -11,7 +11,7 @@ from orchestration.partitions import Cell, Keys
 from orchestration.pinned import Pinned
 from orchestration.resources import Atlas
 from sae.config import load_workspace
-from sae.config.compared import Comparison, comparisons
+from sae.config.compared import comparisons
 
 if TYPE_CHECKING:
     from sae.evaluation.measures import Measure
@@ -38,7 +38,8 @@ def neuron_checks_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         """Density, logit weights, labels and correlations of a dictionary beside those of its site's neurons.
 
         Made for the dictionaries of sites that have a recipe for their neurons. Where a model that differs in its seed
-        alone is read at the same place, the features that both models have.
+        alone is read at the same place, the features that both models have: none are counted as long as the other
+        model's dictionary is not accepted.
         """
         from sae.evaluation.density import ultralow_density
         from sae.evaluation.measures import evaluation_frame
@@ -65,7 +66,7 @@ def neuron_checks_assets(keys: Keys) -> list[dg.AssetsDefinition]:
             *label_comparison(*tables, atlas.seed),
         ]
         if against.twin and against.twin_neurons:
-            measures.append(_universality(atlas, dictionary, against, against.twin, against.twin_neurons))
+            measures.append(_universality(atlas, dictionary, against.neurons, against.twin, against.twin_neurons))
         frame = evaluation_frame(dictionary.dictionary_id, measures, atlas.seed)
         return tables_made(
             stage, dictionary, {"evaluation": frame}, metadata={"measures": dg.MetadataValue.md(_table(frame))}
@@ -74,15 +75,18 @@ def neuron_checks_assets(keys: Keys) -> list[dg.AssetsDefinition]:
     return [neuron_checks]
 
 
-def _universality(atlas: Atlas, dictionary: Pinned, against: Comparison, twin: str, twin_neurons: str) -> "Measure":
-    from sae.evaluation.universality import max_correlations, universality
+def _universality(atlas: Atlas, dictionary: Pinned, neurons: str, twin: str, twin_neurons: str) -> "Measure":
+    from sae.evaluation.universality import max_correlations, universality, without_other
 
+    for pair in (twin, twin_neurons):
+        if atlas.ref_or_none(Cell("dictionary", pair)) is None:
+            return without_other(pair)
     other = _pinned(atlas, twin)
     shards = list(zip(dictionary.shards(), other.shards(), strict=True))
-    neurons = (_pinned(atlas, name).dictionary for name in (against.neurons, twin_neurons))
+    of_neurons = (_pinned(atlas, name).dictionary for name in (neurons, twin_neurons))
     return universality(
         max_correlations(dictionary.dictionary, other.dictionary, shards),
-        max_correlations(*neurons, shards),
+        max_correlations(*of_neurons, shards),
         other.dictionary_id,
     )
 

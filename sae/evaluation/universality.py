@@ -61,6 +61,11 @@ def universality(features: Correlations, neurons: Correlations, other: str) -> M
     )
 
 
+def without_other(missing: str) -> Measure:
+    """`universality` where there is nothing to measure it with: `missing` has no accepted dictionary."""
+    return Measure("universality", None, 0, details={"unit": "live features", "missing": missing})
+
+
 @torch.no_grad()
 def max_correlations(
     one: Dictionary, other: Dictionary, shards: Iterable[tuple[ActivationShard, ActivationShard]]

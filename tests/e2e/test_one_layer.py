@@ -10,16 +10,19 @@ import yaml
 from tiny_pipeline import ROOT, run
 
 from orchestration.partitions import Cell
-from orchestration.refs import read_ref
+from orchestration.refs import read_ref, ref_path
 from orchestration.runner import open_session, refresh
 from sae.catalog import open_catalog
 from sae.config import load_workspace
 from sae.storage import Store
 
 PLACE = "gpt_neox.layers.0.mlp.act"
-FEATURES, NEURONS = f"one-layer.{PLACE}.features", f"one-layer.{PLACE}.neurons"
-UNNEEDED = ("feature_map", "neighbors", "attributions", "steering", "cross_neighbors", "feature_matches")
-"""What the checks do not read; the catalog does."""
+FEATURES, NEURONS, TWIN = f"one-layer.{PLACE}.features", f"one-layer.{PLACE}.neurons", f"other-seed.{PLACE}.features"
+UNNEEDED = (
+    *("feature_map", "neighbors", "attributions", "attribution_edges", "steering"),
+    *("cross_neighbors", "feature_matches", "catalog_candidate", "catalog"),
+)
+"""What the checks do not read."""
 METRICS = {"ultralow_density", "unlike_neurons", "logit_median", "label_rule", "universality"}
 
 
@@ -37,7 +40,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     outcome = refresh(
         open_session(load_workspace(path)),
         trigger="test",
-        select=lambda cell: cell.asset not in (*UNNEEDED, "attribution_edges", "catalog_candidate", "catalog"),
+        select=lambda cell: cell.asset not in UNNEEDED,
         say=lambda line: None,
     )
     assert not outcome.failed
@@ -46,14 +49,11 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_features_stand_beside_neurons_and_another_seeds_features(config: Path) -> None:
     store = Store(load_workspace(config).store)
-    found = read_ref(store, Cell("neuron_checks", FEATURES))
     neurons = read_ref(store, Cell("dictionary", NEURONS))
-    assert found
     assert neurons
 
-    rows = pl.read_parquet(store.verify(found.files["evaluation"]))
+    measured = _checks(store, FEATURES)
 
-    measured = {row["metric"]: row for row in rows.to_dicts()}
     assert set(measured) == METRICS
     assert measured["logit_median"]["value"] < 1e-5 < measured["logit_median"]["control"]
     assert 0 <= measured["universality"]["value"] <= 1
@@ -61,6 +61,29 @@ def test_features_stand_beside_neurons_and_another_seeds_features(config: Path) 
     assert 0.4 < measured["label_rule"]["control"] <= 1
     assert (neurons.facts["d_sae"], neurons.facts["quality"]["fvu"]) == (512, pytest.approx(0, abs=1e-9))
     assert neurons.facts["quality"]["loss_recovered"] == pytest.approx(1, abs=1e-3)
+
+
+def test_a_twin_that_its_gate_turns_down_costs_the_other_its_universality_alone(config: Path) -> None:
+    store = Store(load_workspace(config).store)
+    worse, better = sorted((FEATURES, TWIN), key=lambda pair: -_fvu(store, pair))
+    strict = yaml.safe_load(config.read_text())
+    strict["checks"]["fvu"] = (_fvu(store, worse) + _fvu(store, better)) / 2
+    store.delete(ref_path(Cell("dictionary", worse)))
+    other = config.with_name("strict.yaml")
+    other.write_text(yaml.safe_dump(strict))
+
+    outcome = refresh(
+        open_session(load_workspace(other)),
+        trigger="test",
+        select=lambda cell: cell.asset in ("dictionary", "neuron_checks"),
+    )
+
+    rows = _checks(store, better)
+    assert set(outcome.failed) == {Cell("dictionary", worse), Cell("neuron_checks", worse)}
+    assert set(rows) == METRICS
+    assert (rows["universality"]["value"], rows["universality"]["n"]) == (None, 0)
+    assert json.loads(rows["universality"]["details"])["missing"] == worse
+    assert rows["label_rule"]["value"] is not None
 
 
 @pytest.mark.slow
@@ -79,3 +102,15 @@ def test_they_are_published_like_any_other_dictionary(config: Path) -> None:
     assert rows == 2
     assert logits > 100
     assert run(config).made == []
+
+
+def _checks(store: Store, pair: str) -> dict[str, dict[str, Any]]:
+    found = read_ref(store, Cell("neuron_checks", pair))
+    assert found
+    return {row["metric"]: row for row in pl.read_parquet(store.verify(found.files["evaluation"])).to_dicts()}
+
+
+def _fvu(store: Store, pair: str) -> float:
+    found = read_ref(store, Cell("dictionary", pair))
+    assert found
+    return found.facts["quality"]["fvu"]
