@@ -53,17 +53,17 @@ def neuron_checks_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         against = comparisons(atlas.config)[pair]
         dictionary = _pinned(atlas, pair)
         features = atlas.table(Cell("features", pair), "features")
-        tables = [
+        labels, scores, neuron_labels, neuron_scores = (
             atlas.table(Cell(asset, of), asset)
             for of in (pair, against.neurons)
             for asset in ("labels", "label_scores")
-        ]
+        )
         weights = readout(dictionary.subject(), dictionary.manifest.hookpoint)
         measures = [
             ultralow_density(dictionary.dictionary, features, dictionary.manifest.count("n_trainable")),
             unlike_neurons(features),
             logit_median(dictionary.directions(features).vectors, weights),
-            *label_comparison(*tables, atlas.seed),
+            *label_comparison(labels, scores, neuron_labels, neuron_scores, atlas.seed),
         ]
         if against.twin and against.twin_neurons:
             measures.append(_universality(atlas, dictionary, against.neurons, against.twin, against.twin_neurons))
@@ -83,10 +83,9 @@ def _universality(atlas: Atlas, dictionary: Pinned, neurons: str, twin: str, twi
             return without_other(pair)
     other = _pinned(atlas, twin)
     shards = list(zip(dictionary.shards(), other.shards(), strict=True))
-    of_neurons = (_pinned(atlas, name).dictionary for name in (neurons, twin_neurons))
     return universality(
         max_correlations(dictionary.dictionary, other.dictionary, shards),
-        max_correlations(*of_neurons, shards),
+        max_correlations(_pinned(atlas, neurons).dictionary, _pinned(atlas, twin_neurons).dictionary, shards),
         other.dictionary_id,
     )
 

@@ -14,7 +14,7 @@ Room = Sequence[tuple[int, Any]]
 """Length and dtype of arrays that a kernel needs to work in."""
 
 
-def compiled(function: Callable[..., None]) -> "Kernel":
+def compiled(function: Callable[..., int | None]) -> "Kernel":
     """The function as machine code, made at its first call and kept beside the source or in the user's cache.
 
     Where neither place can be written to, it is made anew in each process.
@@ -29,7 +29,7 @@ class Kernel:
     their file; those that are only called so may return a number.
     """
 
-    def __init__(self, function: Callable[..., None]):
+    def __init__(self, function: Callable[..., int | None]):
         self.function = function
         self._natives: dict[tuple[Spec, ...], Native] = {}
         self._loading = Lock()

@@ -39,7 +39,10 @@ def written_by(subject: Subject, hookpoint: str) -> Tensor:
     def note_input(module: nn.Module, given: Any) -> None:
         inputs.append((module, given[0]))
 
-    hooks: list[Callable[[], None]] = [place.register_forward_hook(lambda _m, _i, out: outputs.append(out)).remove]
+    def note_output(_module: nn.Module, _given: Any, output: Tensor) -> None:
+        outputs.append(output)
+
+    hooks: list[Callable[[], None]] = [place.register_forward_hook(note_output).remove]
     for module in subject.module.modules():
         if _width(module) == subject.d_model:
             hooks.append(module.register_forward_pre_hook(note_input).remove)

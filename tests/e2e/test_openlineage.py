@@ -45,12 +45,18 @@ def test_dagster_shows_columns_their_lineage_and_the_code(first_run):
     with instance(load_workspace(first_run.config)) as dagster:
         event = dagster.get_latest_materialization_event(dg.AssetKey("labels"))
     assert event is not None
+    assert event.asset_materialization is not None
     metadata = event.asset_materialization.metadata
 
-    assert {"label", "feature_id"} <= {column.name for column in metadata["dagster/column_schema"].value.columns}
-    deps = metadata["dagster/column_lineage"].value.deps_by_column["label"]
+    schema, lineage = (metadata[f"dagster/column_{kind}"].value for kind in ("schema", "lineage"))
+    assert isinstance(schema, dg.TableSchema)
+    assert isinstance(lineage, dg.TableColumnLineage)
+    assert {"label", "feature_id"} <= {column.name for column in schema.columns}
+    deps = lineage.deps_by_column["label"]
     assert ("examples", "tokens") in {(dep.asset_key.to_user_string(), dep.column_name) for dep in deps}
-    assert metadata["dagster/partition_row_count"].value > 0
+    rows = metadata["dagster/partition_row_count"].value
+    assert isinstance(rows, int)
+    assert rows > 0
 
 
 def test_dagster_links_assets_to_their_code(first_run, monkeypatch):

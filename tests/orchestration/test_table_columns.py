@@ -38,6 +38,8 @@ def test_dagster_reads_schema_and_lineage_from_the_metadata():
     event = dg.AssetMaterialization("neighbors", metadata=found)
     schema = event.metadata["dagster/column_schema"].value
     lineage = event.metadata["dagster/column_lineage"].value
+    assert isinstance(schema, dg.TableSchema)
+    assert isinstance(lineage, dg.TableColumnLineage)
     assert [(column.name, column.type) for column in schema.columns] == [
         ("feature_id", "String"), ("neighbor_id", "String"), ("similarity", "Float64"),
     ]  # fmt: skip

@@ -118,6 +118,9 @@ class FiveWords:
     def first_token(self, text: str) -> int:
         return int(text)
 
+    def continuation(self, text: str) -> list[int]:
+        return [int(word) for word in text.split()]
+
 
 class BigramLM(nn.Module):
     """Logits = head · layers.1(embedding); word 4 has an embedding a hundred times longer than the rest."""

@@ -55,7 +55,7 @@ def test_a_few_outliers_are_no_mode() -> None:
 
 
 def test_the_valley_is_the_middle_of_the_deepest_bin() -> None:
-    edges, counts = np.arange(8) * 1.0, np.array([8, 8, 0, 0, 0, 16, 16])
+    edges, counts = np.arange(8, dtype=np.float64), np.array([8, 8, 0, 0, 0, 16, 16])
     # Smoothed: 6, 8 · .75 = 6, 2, 0, 4, 12, 12: bin 3 holds nothing.
     assert valley(edges, counts) == 3.5
 
