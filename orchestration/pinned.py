@@ -139,3 +139,8 @@ def open_subject(
     """The model in a folder of the store. The last one opened stays loaded: its folder's name is its content."""
     local = [store.local(f"{folder}/{file}") for file in files]
     return _load_subject(local[0].parent, name, device, attention)
+
+
+def close_subject() -> None:
+    """Let the model go that is loaded, so that the next one need not stand beside it."""
+    _load_subject.cache_clear()

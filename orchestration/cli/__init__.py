@@ -5,7 +5,19 @@ from collections.abc import Sequence
 
 import typer
 
-from orchestration.cli import audit, exchange, labelling, labels, model, models, pipeline, query, upkeep, versions
+from orchestration.cli import (
+    audit,
+    exchange,
+    labelling,
+    labels,
+    model,
+    models,
+    pipeline,
+    query,
+    serving,
+    upkeep,
+    versions,
+)
 from sae.errors import AtlasError, ConfigError
 
 app = typer.Typer(
@@ -22,6 +34,7 @@ audit.register(app)
 versions.register(app)
 model.register(app)
 models.register(app)
+serving.register(app)
 labels.register(app)
 labelling.register(app)
 exchange.register(app)

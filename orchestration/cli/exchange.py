@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from orchestration.cli.model import pinned_dictionary
 from orchestration.cli.query import CATALOG_OPTION, JSON_OPTION
 from sae.config import FORMATS, Format, load_workspace
 from sae.errors import ConfigError
@@ -69,6 +68,7 @@ def export(
     if path is None:
         raise ConfigError(f"Name the folder to make: atlas export {kind} {what} PATH.")
     from orchestration.exports import export_dictionary
+    from orchestration.questions import pinned_dictionary
 
     pinned = pinned_dictionary(load_workspace(), what)
     export_dictionary(pinned, wanted, path)

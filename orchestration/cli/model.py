@@ -4,18 +4,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import polars as pl
 import typer
 
 from orchestration.cli.query import CATALOG_OPTION, JSON_OPTION
 from orchestration.cli.tables import print_rows
 from sae.config import Workspace, load_workspace
-from sae.errors import AtlasError, ConfigError
+from sae.errors import ConfigError
 from sae.storage import Store
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from orchestration.pinned import Pinned
 
 DICTIONARY_OPTION = typer.Option(
@@ -40,9 +37,11 @@ def activate(
 ) -> None:
     """Run a text through the model and list the features active at each token."""
     from orchestration.answers import activations_of
+    from orchestration.questions import labels_of, pinned_dictionary
 
     workspace = load_workspace()
-    rows = activations_of(pinned_dictionary(workspace, dictionary), _labels(workspace, catalog_version), text, top)
+    labels = labels_of(Store(workspace.store), catalog_version)
+    rows = activations_of(pinned_dictionary(workspace, dictionary), labels, text, top)
     print_rows(rows, ("position", "token", "feature_id", "activation", "label"), as_json)
 
 
@@ -66,6 +65,7 @@ def attribute(
     """
     from orchestration.answers import explanation_of, graph_of
     from orchestration.cli.graphs import checked_graph_path, stored_answer, write_graph
+    from orchestration.questions import labels_of, pinned_dictionary, with_picture
 
     if bool(text) == bool(prompt):
         raise ConfigError("Give either a text with its --target, or the --prompt of a question in the catalog.")
@@ -78,8 +78,8 @@ def attribute(
         if graph:
             write_graph(way, graph)
     else:
-        pinned, labels = pinned_dictionary(workspace, dictionary), _labels(workspace, catalog_version)
-        words, picture = with_picture(text, image)
+        pinned, labels = pinned_dictionary(workspace, dictionary), labels_of(Store(workspace.store), catalog_version)
+        words, picture = with_picture(text, _bytes_of(image), str(image))
         answer = explanation_of(pinned, labels, words, target, baseline, top, picture)
         if graph:
             write_graph(graph_of(*_chain(workspace, pinned), labels, words, target, baseline, picture), graph)
@@ -101,30 +101,23 @@ def steer(
 ) -> None:
     """Hold features at multiples of their maxima and let the model go on, beside what it writes by itself."""
     from orchestration.answers import steered_text
+    from orchestration.questions import dictionary_of, held_features, labels_of, pinned_dictionary, with_picture
 
     *ids, text = words
     if not ids:
         raise ConfigError("Give at least one feature's id, <dictionary_id>:<index>, before the text.")
     if len(strength) not in (1, len(ids)):
         raise ConfigError(f"{len(ids)} features want one --strength for all or {len(ids)}, not {len(strength)}.")
+    strengths = strength if len(strength) > 1 else strength * len(ids)
     workspace = load_workspace()
-    names = {name.rpartition(":")[0] for name in ids}
-    if len(names) > 1 or not all(name.rpartition(":")[2].isdecimal() for name in ids):
-        raise ConfigError("Features steered together are of one dictionary, each written <dictionary_id>:<index>.")
-    pinned = pinned_dictionary(workspace, names.pop())
-    maxima = _maxima(workspace, pinned)
-    held = []
-    for number, name in enumerate(ids):
-        index = int(name.rpartition(":")[2])
-        if index not in maxima:
-            raise ConfigError(f"{name} is no feature: the dictionary has {len(maxima)} of them.")
-        held.append((index, strength[number] if len(strength) > 1 else strength[0], maxima[index]))
-    words_read, picture = with_picture(text, image)
+    pinned = pinned_dictionary(workspace, dictionary_of(ids))
+    held = held_features(pinned, list(zip(ids, strengths, strict=True)))
+    words_read, picture = with_picture(text, _bytes_of(image), str(image))
     answer = steered_text(pinned, held, words_read, tokens, picture)
     if as_json:
         print(json.dumps(answer, indent=1, ensure_ascii=False))
         return
-    labels = _labels(workspace, catalog_version)
+    labels = labels_of(Store(workspace.store), catalog_version)
     rows = [{**one, "label": labels.get(one["feature_id"])} for one in answer["features"]]
     print_rows(rows, ("feature_id", "strength", "held_at", "label"), False)
     print_rows(
@@ -137,47 +130,12 @@ def steer(
     )
 
 
-def with_picture(text: str, image: Path | None) -> tuple[str, "np.ndarray | None"]:
-    """The text with a mark for the picture, before it where it has none, and the picture's pixels."""
-    from sae.corpora.documents import IMAGE_MARK
-    from sae.models.pictures import decode_picture
-
+def _bytes_of(image: Path | None) -> bytes | None:
     if image is None:
-        return text, None
+        return None
     if not image.is_file():
         raise ConfigError(f"No picture at {image}: name a PNG or JPEG file.")
-    return text if IMAGE_MARK in text else f"{IMAGE_MARK} {text}", decode_picture(image.read_bytes(), str(image))
-
-
-def pinned_dictionary(workspace: Workspace, name: str) -> "Pinned":
-    """A current dictionary by `<site>.<recipe>` or id, the config's first for an empty name.
-
-    Raises AtlasError where none has been accepted, ConfigError where none has that name.
-    """
-    from orchestration.partitions import Cell
-    from orchestration.pinned import Pinned
-    from orchestration.refs import read_ref
-
-    store, pairs = Store(workspace.store), list(workspace.config.pairs())
-    accepted = {pair: ref for pair in pairs if (ref := read_ref(store, Cell("dictionary", pair)))}
-    if not accepted:
-        raise AtlasError("No dictionary has been accepted yet. `atlas run` trains them.")
-    wanted = name or next(iter(accepted))
-    for pair, ref in accepted.items():
-        if wanted in (pair, ref.data_version):
-            return Pinned(store, ref)
-    raise ConfigError(f"No current dictionary {name!r}. There are: {', '.join(accepted)}.")
-
-
-def _labels(workspace: Workspace, version: str | None) -> dict[str, str]:
-    """Labels by feature; none where no catalog was ever published."""
-    from sae.catalog import open_catalog
-
-    store = Store(workspace.store)
-    if version is None and not store.exists("catalog/CURRENT"):
-        return {}
-    with open_catalog(store, version) as catalog:
-        return dict(catalog.sql("select feature_id, label from current_labels").iter_rows())
+    return image.read_bytes()
 
 
 def _print_answer(answer: dict[str, Any], target: str, baseline: str | None) -> None:
@@ -213,16 +171,3 @@ def _chain(workspace: Workspace, pinned: "Pinned") -> "tuple[list[Pinned], list[
     pairs = chain_through(config, order, own, accepted)
     chain = [pinned if pair == own else Pinned(store, accepted[pair]) for pair in pairs]
     return chain, [config.pairs()[pair][0] for pair in pairs]
-
-
-def _maxima(workspace: Workspace, pinned: "Pinned") -> dict[int, float]:
-    """Largest activation of each feature over the data set."""
-    from orchestration.partitions import Cell
-    from orchestration.refs import read_ref
-
-    store = Store(workspace.store)
-    ref = read_ref(store, Cell("features", str(pinned.ref.partition)))
-    if ref is None or ref.facts.get("dictionary_id") != pinned.dictionary_id:
-        raise AtlasError("The features of this dictionary were not gathered yet. `atlas run` does that.")
-    frame = pl.read_parquet(store.verify(ref.files["features"]))
-    return dict(frame.select("index", "max_activation").iter_rows())

@@ -30,6 +30,8 @@ _PARTS = ("store", "state")
 _SQLITE = b"SQLite format 3\x00"
 _BESIDE = ("-wal", "-shm", "-journal")
 """Ends of the files that SQLite keeps beside a database; its own copy holds what is in them."""
+_OF_PROCESSES = ("lock", "service.lock", "service.json")
+"""Files of the state folder that say who runs now, one with a secret."""
 _BLOCK = 1 << 20
 
 
@@ -131,7 +133,7 @@ def _members(workspace: Workspace) -> Iterator[tuple[str, Path]]:
                 continue
             if part == "store" and state is not None and path.startswith(f"{state}/"):
                 continue
-            if part == "state" and (path == "lock" or name.endswith(_BESIDE)):
+            if part == "state" and (path in _OF_PROCESSES or name.endswith(_BESIDE)):
                 continue
             yield f"{part}/{path}", root.local(path)
 

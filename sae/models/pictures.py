@@ -10,10 +10,16 @@ from sae.errors import AtlasError
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def decode_picture(data: bytes, where: str) -> np.ndarray:
-    """uint8 [height, width, 3] of a PNG or JPEG. Raises AtlasError that names `where` when it is corrupt."""
+def decode_picture(data: bytes, where: str, max_pixels: int | None = None) -> np.ndarray:
+    """uint8 [height, width, 3] of a PNG or JPEG.
+
+    Raises AtlasError that names `where` when it is corrupt, and before its pixels are read when it has too many.
+    """
     try:
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as picture:
+            if max_pixels is not None and picture.width * picture.height > max_pixels:
+                size = f"{picture.width} × {picture.height}"
+                raise AtlasError(f"{where}: {size} pixels are too many, {max_pixels:,} are allowed. Make it smaller.")
             return np.asarray(picture.convert("RGB"))
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise AtlasError(
