@@ -33,6 +33,7 @@ def neuron_checks_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         io="tables",
         after=["dictionary", "features", "labels", "label_scores"],
         kinds={"pytorch"},
+        code_version="2",
     )
     def neuron_checks(context: dg.AssetExecutionContext, atlas: Atlas) -> dg.MaterializeResult:
         """Density, logit weights, labels and correlations of a dictionary beside those of its site's neurons.
@@ -43,7 +44,7 @@ def neuron_checks_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         """
         from sae.evaluation.density import ultralow_density
         from sae.evaluation.measures import evaluation_frame
-        from sae.evaluation.neurons import label_comparison, logit_median, unlike_neurons
+        from sae.evaluation.neurons import label_comparison, logit_median
         from sae.models.readout import readout
 
         stage = atlas.stage(context)
@@ -61,7 +62,6 @@ def neuron_checks_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         weights = readout(dictionary.subject(), dictionary.manifest.hookpoint)
         measures = [
             ultralow_density(dictionary.dictionary, features, dictionary.manifest.count("n_trainable")),
-            unlike_neurons(features),
             logit_median(dictionary.directions(features).vectors, weights),
             *label_comparison(labels, scores, neuron_labels, neuron_scores, atlas.seed),
         ]

@@ -1,4 +1,4 @@
-"""Features against neurons: labels and their scores side by side, correlations, and direct effects on the logits."""
+"""Features against neurons: labels and their scores side by side, and direct effects on the logits."""
 
 import numpy as np
 import polars as pl
@@ -6,29 +6,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sae.evaluation.intervals import bootstrap_mean
-from sae.evaluation.measures import Measure, share
+from sae.evaluation.measures import Measure
 
-NEURON_LIKE = 0.3
-"""Largest absolute correlation with any neuron below which Scaling Monosemanticity calls a feature unlike them."""
 _BLOCK = 256
-
-
-def unlike_neurons(features: pl.DataFrame) -> Measure:
-    """`unlike_neurons`: share of live features whose max absolute Pearson correlation with a neuron is below .3.
-
-    Templeton et al. 2024, "Scaling Monosemanticity", "Features vs. neurons" (82% of a million features at most .3, with
-    the neurons of preceding layers); here with the neurons that the dictionary reads.
-    """
-    live = features.filter(~pl.col("is_dead"))["max_neuron_correlation"].to_numpy()
-    deciles = np.quantile(live, np.arange(0, 1.01, 0.1)) if len(live) else []
-    return share(
-        "unlike_neurons",
-        int((live < NEURON_LIKE).sum()),
-        len(live),
-        "live features",
-        below=NEURON_LIKE,
-        deciles=[round(float(value), 4) for value in deciles],
-    )
 
 
 def label_comparison(

@@ -23,7 +23,7 @@ UNNEEDED = (
     *("cross_neighbors", "feature_matches", "catalog_candidate", "catalog"),
 )
 """What the checks do not read."""
-METRICS = {"ultralow_density", "unlike_neurons", "logit_median", "label_rule", "universality"}
+METRICS = {"ultralow_density", "logit_median", "label_rule", "universality"}
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +52,11 @@ def test_features_stand_beside_neurons_and_another_seeds_features(config: Path) 
     neurons = read_ref(store, Cell("dictionary", NEURONS))
     assert neurons
 
-    measured = _checks(store, FEATURES)
+    measured, evaluated = _rows(store, "neuron_checks", FEATURES), _rows(store, "evaluation", FEATURES)
 
     assert set(measured) == METRICS
+    assert "unlike_neurons" in evaluated
+    assert not measured.keys() & evaluated.keys()
     assert measured["logit_median"]["value"] < 1e-5 < measured["logit_median"]["control"]
     assert 0 <= measured["universality"]["value"] <= 1
     assert json.loads(measured["universality"]["details"])["n_neurons"] > 100
@@ -78,7 +80,7 @@ def test_a_twin_that_its_gate_turns_down_costs_the_other_its_universality_alone(
         select=lambda cell: cell.asset in ("dictionary", "neuron_checks"),
     )
 
-    rows = _checks(store, better)
+    rows = _rows(store, "neuron_checks", better)
     assert set(outcome.failed) == {Cell("dictionary", worse), Cell("neuron_checks", worse)}
     assert set(rows) == METRICS
     assert (rows["universality"]["value"], rows["universality"]["n"]) == (None, 0)
@@ -104,8 +106,8 @@ def test_they_are_published_like_any_other_dictionary(config: Path) -> None:
     assert run(config).made == []
 
 
-def _checks(store: Store, pair: str) -> dict[str, dict[str, Any]]:
-    found = read_ref(store, Cell("neuron_checks", pair))
+def _rows(store: Store, asset: str, pair: str) -> dict[str, dict[str, Any]]:
+    found = read_ref(store, Cell(asset, pair))
     assert found
     return {row["metric"]: row for row in pl.read_parquet(store.verify(found.files["evaluation"])).to_dicts()}
 

@@ -2,8 +2,7 @@ import polars as pl
 import pytest
 import torch
 
-from sae.evaluation.intervals import wilson
-from sae.evaluation.neurons import label_comparison, logit_median, unlike_neurons
+from sae.evaluation.neurons import label_comparison, logit_median
 
 
 def labels(name: str, n: int) -> pl.DataFrame:
@@ -16,17 +15,6 @@ def scores(name: str, values: list[float | None], scorer: str = "rule") -> pl.Da
         {"label_id": [f"{name}{i}" for i in range(len(values))], "scorer": scorer, "score": values},
         schema={"label_id": pl.String, "scorer": pl.String, "score": pl.Float64},
     )
-
-
-def test_the_share_of_live_features_unlike_any_neuron() -> None:
-    features = pl.DataFrame(
-        {"max_neuron_correlation": [0.1, 0.29, 0.3, 0.9, 0.0], "is_dead": [False, False, False, False, True]}
-    )
-
-    found = unlike_neurons(features)
-
-    assert (found.value, found.n, found.interval) == (0.5, 4, wilson(2, 4))
-    assert found.details["below"] == 0.3
 
 
 def test_labels_of_features_and_of_neurons_stand_side_by_side() -> None:
