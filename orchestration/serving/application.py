@@ -3,7 +3,6 @@
 import asyncio
 import sys
 from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from pydantic_core import from_json
@@ -34,7 +33,6 @@ def application(
     answers: Mapping[str, Answer],
     token: str,
     names: Collection[str],
-    lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]] | None = None,
 ) -> ASGIApp:
     """Answers by path, one at a time, to those who know the token and call this service by one of its names.
 
@@ -70,9 +68,7 @@ def application(
         return refusal(status, f"There are: GET {OPEN}, " + ", ".join(f"POST {path}" for path in answers) + ".")
 
     routes = [Route(path, endpoint(answer), methods=["POST"]) for path, answer in answers.items()]
-    app = Starlette(
-        routes=[Route(OPEN, health), *routes], exception_handlers={HTTPException: not_found}, lifespan=lifespan
-    )
+    app = Starlette(routes=[Route(OPEN, health), *routes], exception_handlers={HTTPException: not_found})
     return guarded(app, token, names)
 
 

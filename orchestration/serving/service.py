@@ -4,13 +4,14 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+import sys
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import uvicorn
 from filelock import FileLock, Timeout
-from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from orchestration.serving.application import application
@@ -36,19 +37,25 @@ def serve(workspace: Workspace, host: str, port: int, names: Collection[str], sa
         url = f"http://{f'[{host}]' if ':' in host else host}:{bound}"
         file = workspace.state / SERVICE_FILE
 
-        @contextlib.asynccontextmanager
-        async def told(app: Starlette) -> AsyncIterator[None]:
+        app = application(Asked(workspace).answers(), token, {*LOOPBACK, host, *names})
+        # A signal that ends the server is raised once more when all is closed, and no fault. It may come before, too.
+        with contextlib.suppress(KeyboardInterrupt), _ended_by_sigterm():
             _write_private(file, json.dumps({"url": url, "token": token, "pid": os.getpid()}))
             try:
                 say(f"url: {url}\ntoken: {token}\nBoth stand in {file}. Ctrl+C ends the service.")
-                yield
+                uvicorn.Server(server_config(app)).run(sockets=[listener])
             finally:
                 file.unlink(missing_ok=True)
 
-        app = application(Asked(workspace).answers(), token, {*LOOPBACK, host, *names}, told)
-        # The signal comes once more when all is closed: Ctrl+C is how this is ended, no fault.
-        with contextlib.suppress(KeyboardInterrupt):
-            uvicorn.Server(server_config(app)).run(sockets=[listener])
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM unwind the block, as Ctrl+C does, and end the process with exit code 0."""
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def server_config(app: ASGIApp) -> uvicorn.Config:
@@ -103,5 +110,7 @@ def _write_private(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
+    except OSError as error:
+        raise AtlasError(f"{path} could not be written: {error.strerror}. Look at that folder.") from error
     finally:
         beside.unlink(missing_ok=True)
