@@ -14,7 +14,8 @@ from sae.catalog.schema import TABLES, VIEWS
 from sae.config import parse_config
 
 MAY_BE_EMPTY = {
-    *("attribution_edges", "label_reviews", "label_renewals", "feature_matches", "families", "interventions"),
+    *("attribution_edges", "feature_matches", "successors", "families", "interventions"),
+    *("label_reviews", "label_renewals"),
 }
 
 
@@ -185,9 +186,9 @@ def test_status_says_what_is_stale_and_why(place, command):
 
     assert fresh.out.startswith("36 of 36 are fresh.\nThe store holds ")
     assert f"stale    attributions[{SITE}.large]: prompts_config changed" in stale.out
-    assert "A run makes up to 5 partitions: about " in stale.out
+    assert "A run makes up to 7 partitions: about " in stale.out
     assert {row["state"] for row in listed["cells"]} == {"fresh", "stale", "waiting"}
-    assert listed["cost"]["partitions"] == 5
+    assert listed["cost"]["partitions"] == 7
     assert listed["cost"]["seconds"] > 0
     assert listed["cost"]["unknown"] == []
     assert listed["disk"]["bytes"] == sum(listed["disk"]["by_folder"].values()) > 0
@@ -213,7 +214,7 @@ def test_doctor_finds_nothing_wrong_and_then_something(place, command):
         (["run", "--select", "nonsense"], 2, "There are: "),
         (["run", "--site", "nonsense"], 2, SITE),
         (["search"], 2, "text"),
-        (["init", "nonsense"], 2, "world, smollm2, hf"),
+        (["init", "nonsense"], 2, "world, smollm2, one-layer, hf"),
         (["sql", "select"], 1, "error: "),
     ],
 )
