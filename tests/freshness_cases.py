@@ -106,7 +106,7 @@ CASES = (
     Case("one recipe's k", AFTER_TRAINING, recipes=("small",), edit=lambda c: c["dictionaries"]["small"].update(k=3)),
     Case("the labeler's seed", ("labels", "label_scores", "feature_map", *CATALOG),
          edit=lambda c: c.update(labeler={"seed": 1})),
-    Case("the scorers", ("label_scores", *CATALOG), edit=lambda c: c.update(scorers=["rule"])),
+    Case("the scorers", ("label_scores", *CATALOG), edit=lambda c: c.update(scorers=["truth"])),
     Case("a threshold that all meet", ("dictionary", *CATALOG), edit=lambda c: c["checks"].update(fvu=0.99)),
     Case("one question", ("attributions", "steering", "attribution_edges", *CATALOG),
          edit=lambda c: c["prompts"][0].update(target="Boston")),

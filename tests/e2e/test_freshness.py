@@ -95,7 +95,7 @@ CASES = {
         untouched,
         both("labels", "label_scores", "feature_map") | CATALOG,
     ),
-    "the scorers": Case(lambda config: config.update(scorers=["rule"]), untouched, both("label_scores") | CATALOG),
+    "the scorers": Case(lambda config: config.update(scorers=["truth"]), untouched, both("label_scores") | CATALOG),
     "thresholds that all pass": Case(
         lambda config: config["checks"].update(fvu=0.99), untouched, both("dictionary") | CATALOG
     ),
