@@ -9,6 +9,7 @@ from catalog_fixture import LARGE, small_frames, small_parquet
 
 from sae.catalog import Catalog, open_catalog
 from sae.catalog.publish import build_candidate, publish
+from sae.catalog.schema import SCHEMA_VERSION
 from sae.catalog.versions import CURRENT, catalog_path, current_version
 from sae.errors import AtlasError
 from sae.storage import Store
@@ -195,7 +196,7 @@ def test_another_schema_version_is_refused(copied: Store, monkeypatch: pytest.Mo
         patched.setattr("sae.catalog.publish.SCHEMA_VERSION", 99)
         version = build_candidate(copied, small_frames(copied), small_parquet(copied), {})
 
-    with pytest.raises(AtlasError, match="schema version 99, this program reads 2"):
+    with pytest.raises(AtlasError, match=f"schema version 99, this program reads {SCHEMA_VERSION}"):
         publish(copied, version)
 
 

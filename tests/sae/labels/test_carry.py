@@ -42,10 +42,10 @@ def _reviews(*rows):
 @pytest.fixture
 def matches():
     rows = [
-        ("new:5", "new", 5, "old:0", 0.9, 0.8, "carried"),
-        ("new:6", "new", 6, "old:1", 0.75, None, "split"),
-        ("new:7", "new", 7, None, None, None, "new"),
-        (None, "new", None, "old:2", None, None, "retired"),
+        ("new:5", "new", 5, "old:0", "old", 0.9, 0.8, "carried"),
+        ("new:6", "new", 6, "old:1", "old", 0.75, None, "split"),
+        ("new:7", "new", 7, None, None, None, None, "new"),
+        (None, "new", None, "old:2", "old", None, None, "retired"),
     ]
     return pl.DataFrame(rows, schema=MATCHES, orient="row")
 
