@@ -15,6 +15,8 @@ from orchestration.refs import read_ref
 from sae.catalog import open_catalog
 from sae.labels.ledger import Ledger
 
+pytestmark = pytest.mark.slow
+
 
 def squeezed(text: str) -> str:
     """Without spaces and quotes: tokens stand apart in other ways than words do."""

@@ -14,6 +14,8 @@ from sae.catalog import open_catalog
 from sae.catalog.versions import list_versions
 from sae.config import load_workspace
 
+pytestmark = pytest.mark.slow
+
 NOTHING_KEPT = {"catalogs": 1, "dictionaries": 0, "retired_days": 0, "checkpoint_days": 0, "run_days": 0}
 
 

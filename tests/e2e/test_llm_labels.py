@@ -93,6 +93,7 @@ def test_a_raised_budget_pays_for_the_rest_alone(labelled, server):
     assert {status for (status,) in _rows(folder, "select distinct status from labels")} == {"ok"}
 
 
+@pytest.mark.slow
 def test_back_to_the_first_labeler_its_labels_are_in_force_again_and_nothing_is_asked(server, tmp_path):
     config = write_config(tmp_path)
     run(config)

@@ -16,6 +16,8 @@ from sae.catalog import open_catalog
 from sae.config import load_workspace
 from sae.storage import Store
 
+pytestmark = pytest.mark.slow
+
 PLACE = "gpt_neox.layers.0.mlp.act"
 FEATURES, NEURONS, TWIN = f"one-layer.{PLACE}.features", f"one-layer.{PLACE}.neurons", f"other-seed.{PLACE}.features"
 UNNEEDED = (

@@ -5,6 +5,8 @@ import json
 import pytest
 from tiny_pipeline import QUESTION, SITE, run, write_config
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def two_versions(place, command):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from tiny_pipeline import SITE, atlas, atlas_command, environment, made_since, write_config
 
 from orchestration.partitions import Cell
@@ -51,6 +52,7 @@ def test_a_killed_harvest_keeps_the_shards_that_it_finished(tmp_path):
     assert not harvested & {f"activations[{shard}]" for shard in kept}
 
 
+@pytest.mark.slow
 def test_a_training_that_was_killed_ends_with_the_weights_of_one_that_was_not(tmp_path):
     def one_long_training(config):
         config["models"]["world-lm"]["steps"] = 2

@@ -19,6 +19,8 @@ from tiny_pipeline import QUESTION, SITE, atlas, atlas_command, environment
 from orchestration.serving.service import SERVICE_FILE
 from sae.models.pictures import encode_picture
 
+pytestmark = pytest.mark.slow
+
 LARGE = f"{SITE}.large"
 
 

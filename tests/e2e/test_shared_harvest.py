@@ -16,6 +16,8 @@ from orchestration.runner import Outcome, open_session, refresh
 from sae.config import load_workspace
 from sae.storage import Store
 
+pytestmark = pytest.mark.slow
+
 RECIPES = {
     "large": {"architecture": "matryoshka", "groups": [16, 24], "k": [3, 2], "tokens": 12_000, "batch": 512},
     "small": {"architecture": "topk", "latents": 20, "k": 4, "tokens": 9_000, "batch": 512},

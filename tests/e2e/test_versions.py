@@ -8,6 +8,8 @@ from tiny_pipeline import SITE, run, write_config
 
 from sae.catalog import open_catalog
 
+pytestmark = pytest.mark.slow
+
 PAIR = f"{SITE}.small"
 
 

@@ -15,6 +15,8 @@ from orchestration.runner import Outcome, open_session, refresh
 from sae.config import load_workspace
 from sae.storage import Store
 
+pytestmark = pytest.mark.slow
+
 PAIR = f"{SITE}.small"
 UP_TO_THE_GATE = {
     *("subject_model", "hookpoints", "corpus", "activations", "activation_set"),
