@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import polars as pl
-from filelock import Timeout
 
 from orchestration.partitions import Cell
 from orchestration.progress import LineProgress
@@ -166,17 +165,12 @@ def label_now(
 
     Raises AtlasError when another writer holds the lock, ConfigError on a feature that no current dictionary has.
     """
-    from orchestration.resources import writer_lock
+    from orchestration.locking import writing
     from orchestration.runner import open_session, refresh
     from sae.labels.current import ASKED_BY_NAME
     from sae.labels.llm import Progress
 
-    lock = writer_lock(workspace)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise AtlasError(f"Another run writes to this store (lock {lock.lock_file}). Wait until it is done.") from error
-    try:
+    with writing(workspace):
         total = Progress(0)
         for pair, tables in _current_tables(workspace, only).items():
             done = ask_model(
@@ -197,8 +191,6 @@ def label_now(
             force=True,
             say=say,
         )
-    finally:
-        lock.release()
     for cell, error in outcome.failed.items():
         raise AtlasError(f"The labels are in the ledger, but {cell} failed: {error}")
     if Cell("catalog", None) not in outcome.made:
