@@ -16,7 +16,7 @@ from orchestration.partitions import Cell, Keys
 from orchestration.pinned import Basis
 from orchestration.predecessors import predecessor
 from orchestration.ranged_asset import made_in_ranges
-from orchestration.refs import WITHDRAWN, Ref, file_faults
+from orchestration.refs import PINNED_FACT, WITHDRAWN, Ref, file_faults
 from orchestration.resources import Atlas, Stage, utc_now
 from orchestration.sources import recipe_facts, resolved_recipe
 from sae.config import RecipeConfig, load_workspace
@@ -156,6 +156,7 @@ def candidates(
             "hookpoint": basis.manifest.hookpoint,
             "recipe_config": recipe_facts(recipe, base),
             "inputs": stage.inputs,
+            PINNED_FACT: activations.data_version,
             "parent": parent,
             "build_key": training_key(stage.build_key, parent),
             "code_version": stage.code_version,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestration.partitions import Cell
-from orchestration.refs import Ref
+from orchestration.refs import Ref, content_of
 from orchestration.table_columns import TableColumn, column_sources, stored_tables
 from sae.config import OpenLineageConfig
 from sae.errors import ConfigError
@@ -44,7 +44,7 @@ class LineageEvents:
         """A cell is about to be made.
 
         :param run_id: Dagster's run
-        :param inputs: data version of each upstream cell
+        :param inputs: version of each upstream cell, as `Ref.inputs` holds it
         """
         if self._transport is not None:
             self._send("START", cell, run_id, inputs=inputs)
@@ -106,7 +106,7 @@ class LineageEvents:
         from openlineage.client.facet_v2 import dataset_version_dataset
 
         assert self._config is not None
-        facet = dataset_version_dataset.DatasetVersionDatasetFacet(version)
+        facet = dataset_version_dataset.DatasetVersionDatasetFacet(content_of(version))
         return InputDataset(self._config.namespace, name, facets={"version": facet})
 
     def _wanted(self, cell: Cell) -> "list[OutputDataset]":

@@ -104,7 +104,7 @@ def _standing(
         if upstream and len(lost) == len(upstream):
             return Standing(cell, "lost", tuple(f"{up} could not be made" for up in lost[:3]))
         waits += [up for up in upstream if standings[up].state not in ("fresh", "lost")]
-        inputs.update({str(up): refs[up].data_version for up in upstream if up in refs})
+        inputs.update({str(up): refs[up].input_version for up in upstream if up in refs})
     if waits:
         return Standing(cell, "waiting", tuple(f"waits for {up}" for up in waits[:3]))
     ref = refs.get(cell)

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from orchestration.refs import Ref
+from orchestration.refs import Ref, content_of
 
 TRIGGER_TAG = "atlas/trigger"
 """Tag of a run that says what started it."""
@@ -59,7 +59,7 @@ def edge_rows(refs: Iterable[Ref]) -> list[dict[str, Any]]:
             "data_version": ref.data_version,
             "upstream_asset": name.split("[")[0],
             "upstream_partition": name.split("[", 1)[1].removesuffix("]") if "[" in name else None,
-            "upstream_data_version": version,
+            "upstream_data_version": content_of(version),
         }
         for ref in refs
         for name, version in ref.inputs.items()

@@ -13,6 +13,9 @@ from sae.errors import AtlasError
 from sae.identity import content_id
 from sae.storage import Store, StoredFile
 
+PINNED_FACT = "pins"
+"""Among the facts of a dictionary: the version of the activation set that it was trained and measured on."""
+_OF = " on "
 WITHDRAWN = "withdrawn_dictionary"
 """In the place of an asset's name: the ref of a gate's dictionary that read a document which was forgotten. Nothing is
 made from it any more, but what follows it is matched to it."""
@@ -30,7 +33,7 @@ class Ref:
     """Hash of asset, partition, code version and inputs."""
     code_version: str
     inputs: dict[str, str]
-    """Data version of every upstream cell, by `asset[partition]`."""
+    """Version of every upstream cell, by `asset[partition]`, as `input_version` gives it."""
     files: dict[str, StoredFile]
     """The files, by role."""
     facts: dict[str, Any] = field(default_factory=dict)
@@ -48,6 +51,21 @@ class Ref:
     def cell(self) -> Cell:
         """The cell this ref stands for."""
         return Cell(self.asset, self.partition)
+
+    @property
+    def input_version(self) -> str:
+        """The version by which the cells that are made from it know it.
+
+        A dictionary's content is its weights, but what follows reads the activations that it pins as well, and those
+        can change alone: a document in a held-out shard trains nothing.
+        """
+        pinned = self.facts.get(PINNED_FACT)
+        return self.data_version if pinned is None else f"{self.data_version}{_OF}{pinned}"
+
+
+def content_of(input_version: str) -> str:
+    """The data version in the version by which a cell is known to those made from it."""
+    return input_version.partition(_OF)[0]
 
 
 def build_key(cell: Cell, code_version: str, inputs: dict[str, str]) -> str:

@@ -247,7 +247,7 @@ class Stage:
 def wanted_inputs(
     workspace: Workspace, keys: Keys, parents: Sequence[str], cells: Sequence[Cell]
 ) -> dict[Cell, dict[str, str]]:
-    """Data version of every cell that each of `cells` is made from, as recorded now; cells never made are left out."""
+    """Version of every cell that each of `cells` is made from, as recorded now; cells never made are left out."""
     recorded = Recorded(Store(workspace.store))
     upstream = {cell: [up for parent in parents for up in keys.upstream(cell, parent)] for cell in cells}
     sources = observed(workspace, {up for ups in upstream.values() for up in ups if up.asset in SOURCES})
@@ -255,7 +255,7 @@ def wanted_inputs(
     def version(up: Cell) -> str | None:
         if up.asset in SOURCES:
             return sources.get(up)
-        return ref.data_version if (ref := recorded.ref(up)) else None
+        return ref.input_version if (ref := recorded.ref(up)) else None
 
     return {
         cell: {str(up): found for up in ups if (found := version(up)) is not None} for cell, ups in upstream.items()

@@ -6,10 +6,11 @@ import pytest
 
 from orchestration.partitions import Cell, Keys
 from orchestration.planner import Graph, plan
-from orchestration.refs import Ref, build_key, read_ref, write_ref
+from orchestration.refs import PINNED_FACT, Ref, build_key, content_of, read_ref, write_ref
 from sae.config import parse_config
 from sae.storage import Store
 
+SITE = "w.layers.3"
 KEYS = Keys(
     parse_config(
         b"""
@@ -63,11 +64,15 @@ def store(tmp_path):
 def make(store, cell, data_version, graph=GRAPH, sources=SOURCES):
     """Do what a run does: record what the cell was made from, as far as that was made."""
     upstream = [up for parent in graph.parents[cell.asset] for up in KEYS.upstream(cell, parent)]
-    recorded = {str(up): ref.data_version for up in upstream if (ref := read_ref(store, up))}
+    recorded = {str(up): ref.input_version for up in upstream if (ref := read_ref(store, up))}
     inputs = recorded | {str(up): sources[up] for up in upstream if up in sources}
     version = graph.code_versions[cell.asset]
     key = build_key(cell, version, inputs)
-    write_ref(store, Ref(cell.asset, cell.partition, data_version, key, version, inputs, {}))
+    facts = {PINNED_FACT: recorded[f"activation_set[{SITE}]"]} if cell.asset == "dictionary_candidate" else {}
+    if cell.asset == "dictionary":
+        (adopted,) = filter(None, (read_ref(store, up) for up in upstream))
+        facts = adopted.facts
+    write_ref(store, Ref(cell.asset, cell.partition, data_version, key, version, inputs, {}, facts))
 
 
 def make_all(store, graph=GRAPH, sources=SOURCES, result: Callable[[Cell], str] = str, given_up=frozenset()):
@@ -85,6 +90,24 @@ def test_from_nothing_everything_is_made_once_upstream_first(store):
 
     assert sorted(map(str, made)) == sorted(str(cell) for asset in GRAPH.assets for cell in KEYS.cells(asset))
     assert [cell.asset for cell in made] == sorted((c.asset for c in made), key=GRAPH.assets.index)
+
+
+def test_a_dictionary_measured_on_other_activations_is_another_input_though_its_weights_are_the_same(store):
+    make_all(store)
+    before = read_ref(store, Cell("dictionary", f"{SITE}.one"))
+    assert before
+
+    # The weights (the data version) come out as they were; only what was held out differs.
+    made = make_all(
+        store,
+        sources=SOURCES | {Cell("corpus_source", "world-00001"): "s1, changed"},
+        result=lambda cell: str(cell) if "dictionary" in cell.asset else f"{cell}, changed",
+    )
+
+    after = read_ref(store, Cell("dictionary", f"{SITE}.one"))
+    assert after and after.data_version == before.data_version
+    assert content_of(after.input_version) == after.data_version
+    assert {cell.asset for cell in made} == set(GRAPH.assets)
 
 
 def test_when_nothing_changed_nothing_is_made(store):
