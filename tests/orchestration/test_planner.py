@@ -105,7 +105,8 @@ def test_a_dictionary_measured_on_other_activations_is_another_input_though_its_
     )
 
     after = read_ref(store, Cell("dictionary", f"{SITE}.one"))
-    assert after and after.data_version == before.data_version
+    assert after
+    assert after.data_version == before.data_version
     assert content_of(after.input_version) == after.data_version
     assert {cell.asset for cell in made} == set(GRAPH.assets)
 
