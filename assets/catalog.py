@@ -9,6 +9,7 @@ from orchestration.checks import at_most
 from orchestration.partitions import Keys
 from orchestration.refs import Ref
 from orchestration.resources import Atlas
+from sae.catalog.schema import SCHEMA_VERSION
 from sae.config import load_workspace
 from sae.errors import AtlasError
 from sae.storage import Store, StoredFile
@@ -56,7 +57,8 @@ def catalog_assets(keys: Keys) -> list[dg.AssetsDefinition]:
             "checks_config",
         ],
         kinds={"duckdb"},
-        code_version="3",
+        # A catalog of another schema is another catalog, whatever it is made from.
+        code_version=f"3, schema {SCHEMA_VERSION}",
     )
     def catalog_candidate(context: dg.AssetExecutionContext, atlas: Atlas) -> dg.MaterializeResult:
         """A new version of the catalog, complete and checked, that no reader sees yet."""

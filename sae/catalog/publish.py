@@ -60,8 +60,8 @@ def publish(store: Store, version: str) -> None:
 
 
 def catalog_content_id(frames: Mapping[str, pl.DataFrame], parquet: Mapping[str, Sequence[StoredFile]]) -> str:
-    """Id of what a catalog says: logical rows and Parquet hashes, without run ids, times and cost."""
-    parts: dict[str, str | list[str]] = {}
+    """Id of what a catalog says: its schema, logical rows and Parquet hashes, without run ids, times and cost."""
+    parts: dict[str, str | list[str]] = {"schema_version": str(SCHEMA_VERSION)}
     for name, table in NATIVE_TABLES.items():
         if not table.volatile:
             volatile = [column.name for column in table.columns if column.volatile]
