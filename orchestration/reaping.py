@@ -3,8 +3,8 @@
 import dagster as dg
 from filelock import Timeout
 
+from orchestration.locking import writer_lock
 from orchestration.records import TRIGGER_TAG
-from orchestration.resources import writer_lock
 from sae.config import Workspace
 
 REFRESH_TAG = "atlas/refresh"

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from pydantic import PrivateAttr
 
 from orchestration import memory
 from orchestration.checks import CHECKS_FACT, Check
 from orchestration.lineage_events import LineageEvents
+from orchestration.locking import taken
 from orchestration.partitions import SHARDS, Cell, Keys
 from orchestration.pinned import Pinned, open_subject
 from orchestration.progress import LineProgress
@@ -61,11 +62,7 @@ class Atlas(dg.ConfigurableResource):
         self._workspace = load_workspace(self.config_path or None)
         section, base = self._workspace.config.openlineage, self._workspace.path.parent
         self._events = LineageEvents(section, base, (context.log or dg.get_dagster_logger()).warning)
-        self._lock = writer_lock(self._workspace)
-        try:
-            self._lock.acquire(timeout=LOCK_TIMEOUT_S)
-        except Timeout as error:
-            raise AtlasError(f"Another run writes to this store (lock {self._lock.lock_file}). Wait for it.") from error
+        self._lock = taken(self._workspace, LOCK_TIMEOUT_S)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Give the lock back."""
@@ -260,12 +257,6 @@ def wanted_inputs(
     return {
         cell: {str(up): found for up in ups if (found := version(up)) is not None} for cell, ups in upstream.items()
     }
-
-
-def writer_lock(workspace: Workspace) -> FileLock:
-    """The one lock of a workspace's writers; taken again by its holder at no cost."""
-    workspace.state.mkdir(parents=True, exist_ok=True)
-    return FileLock(workspace.state / "lock", is_singleton=True)
 
 
 def _tables(ref: Ref, value: Any) -> dict[str, Any]:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import dagster as dg
-from filelock import FileLock, Timeout
 
 from orchestration.alerts import Event, alert, events_of
 from orchestration.checks import missed
 from orchestration.damage import all_upstream, set_aside_damaged
 from orchestration.failures import Failure, failures
 from orchestration.io_managers import resources
+from orchestration.locking import writing
 from orchestration.observing import current_keys, register_shards, report_sources
 from orchestration.partitions import Cell, Keys
 from orchestration.planner import Graph, Plan, plan
@@ -22,10 +22,9 @@ from orchestration.ranges import Batch, batches, cell_of, run_partition, run_tag
 from orchestration.reaping import REFRESH_TAG, reap_parts
 from orchestration.records import TRIGGER_TAG
 from orchestration.refs import ref_path
-from orchestration.resources import Atlas, writer_lock
+from orchestration.resources import Atlas
 from orchestration.sources import SOURCES, observed
 from sae.config import CONFIG_VARIABLE, CheckConfig, Workspace
-from sae.errors import AtlasError
 from sae.storage import Store
 
 _MOST_OFTEN = 3
@@ -162,12 +161,7 @@ def _refresh(
     show_progress: bool,
     wait_s: float,
 ) -> Outcome:
-    lock = writer_lock(session.workspace)
-    if not _acquire(lock, wait_s):
-        raise AtlasError(
-            f"Another run writes to {session.workspace.store}. Wait until it is done (lock {lock.lock_file})."
-        )
-    try:
+    with writing(session.workspace, wait_s):
         store = Store(session.workspace.store)
         store.open_schema()
         store.remove_temporaries()
@@ -177,8 +171,6 @@ def _refresh(
         if force:
             _forget(session, store, select)
         return _work(session, trigger, select, say, show_progress)
-    finally:
-        lock.release()
 
 
 def _work(
@@ -240,14 +232,6 @@ def _run(session: Session, batch: Batch, trigger: str, show_progress: bool) -> t
         raise_on_error=False,
     )
     return {cell_of(event) for event in result.get_asset_materialization_events()}, failures(result, batch.cells)
-
-
-def _acquire(lock: FileLock, wait_s: float) -> bool:
-    try:
-        lock.acquire(timeout=wait_s)
-    except Timeout:
-        return False
-    return True
 
 
 def _forget(session: Session, store: Store, select: Callable[[Cell], bool]) -> None:

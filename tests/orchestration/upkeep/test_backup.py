@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tiny_pipeline import write_config
 
-from orchestration.resources import writer_lock
+from orchestration.locking import writer_lock
 from orchestration.upkeep.backup import MANIFEST, back_up, restore
 from sae.config import Workspace, load_workspace
 from sae.errors import AtlasError
