@@ -8,11 +8,10 @@ from pathlib import Path
 
 import dagster as dg
 
-from orchestration.asset import made, source
+from orchestration.asset import Part, made, made_together, source
 from orchestration.checks import at_most
 from orchestration.document_files import read_documents
 from orchestration.partitions import Cell, Keys
-from orchestration.ranged_asset import made_in_ranges
 from orchestration.resources import Atlas, Stage
 from sae.config import SiteConfig, load_workspace
 from sae.identity import content_id
@@ -30,15 +29,14 @@ def activations_definitions() -> dg.Definitions:
 def activations_assets(keys: Keys) -> list[dg.AssetsDefinition]:
     """`subject_model`, `hookpoints`, `activations`, `activation_set` and the sources that they watch."""
 
-    @made(keys, "subject_model", group="models", io="model", after=["model_source"], kinds={"pytorch"}, pool="gpu")
-    def subject_model(context: dg.AssetExecutionContext, atlas: Atlas) -> dg.MaterializeResult:
+    @made(keys, "subject_model", group="models", after=["model_source"], kinds={"pytorch"}, pool="gpu")
+    def subject_model(context: dg.AssetExecutionContext, atlas: Atlas, stage: Stage) -> dg.MaterializeResult:
         """The model that is studied: fetched, converted or (the demo world's) trained here; named by its weights."""
         from sae.models.loading import materialise_model
 
-        stage = atlas.stage(context)
         if kept := stage.kept():
             return kept
-        name = context.partition_key
+        name = stage.partition
         config = atlas.config.models[name]
         folder = Path(tempfile.mkdtemp(prefix="feature-atlas-model-"))
         tick = atlas.progress(f"subject_model {name}", "steps")
@@ -57,13 +55,12 @@ def activations_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         }
         return stage.made(folder, model.model_id, facts=facts, metadata=facts)
 
-    @made(keys, "hookpoints", group="models", io="record", after=["subject_model", "site_config"], kinds={"pytorch"})
-    def hookpoints(context: dg.AssetExecutionContext, atlas: Atlas) -> dg.MaterializeResult:
+    @made(keys, "hookpoints", group="models", after=["subject_model", "site_config"], kinds={"pytorch"})
+    def hookpoints(context: dg.AssetExecutionContext, atlas: Atlas, stage: Stage) -> dg.MaterializeResult:
         """The module whose output is read: found in the model, with its width."""
         from sae.models.hookpoints import hook_module, hookpoint_width
 
-        stage = atlas.stage(context)
-        site = atlas.config.site(context.partition_key)
+        site = atlas.config.site(stage.partition)
         subject = atlas.subject(site.model)
         module = hook_module(subject, site.hookpoint)
         facts = {
@@ -78,13 +75,11 @@ def activations_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         version = content_id(facts | {"site": site.model_dump(mode="json", exclude_defaults=True)})
         return stage.made(None, version, facts=facts, metadata=facts)
 
-    @made_in_ranges(
+    @made_together(
         keys,
-        "activations",
+        Part("activations", kinds={"pytorch", "safetensors"}),
         group="activations",
-        io="activations",
         after=["corpus", "hookpoints"],
-        kinds={"pytorch", "safetensors"},
         together=lambda key: key.split("|")[0],
         pool="gpu",
     )
@@ -107,10 +102,10 @@ def activations_assets(keys: Keys) -> list[dg.AssetsDefinition]:
             if kept := stage.kept():
                 yield kept
                 continue
-            site = atlas.config.site(str(stage.cell.partition).split("|")[1])
+            site = atlas.config.site(stage.partition.split("|")[1])
             alike = (site.model, site.batch_tokens, site.store_dtype, site.massive_norm_ratio)
             passes.setdefault(alike, []).append((stage, site))
-        shard = str(stages[0].cell.partition).split("|")[0]
+        shard = stages[0].partition.split("|")[0]
         documents = atlas.ref(Cell("corpus", shard)).files["documents"]
         for (model, batch_tokens, dtype, ratio), sites in passes.items():
             harvested = harvest(
@@ -139,8 +134,8 @@ def activations_assets(keys: Keys) -> list[dg.AssetsDefinition]:
                     checks=[at_most("activations_finite", int((~shard_of_site.values.isfinite()).sum()), 0)],
                 )
 
-    @made(keys, "activation_set", group="activations", io="record", after=["activations"], kinds={"json"})
-    def activation_set(context: dg.AssetExecutionContext, atlas: Atlas) -> dg.MaterializeResult:
+    @made(keys, "activation_set", group="activations", after=["activations"], kinds={"json"})
+    def activation_set(context: dg.AssetExecutionContext, atlas: Atlas, stage: Stage) -> dg.MaterializeResult:
         """The manifest of a site: its shards, which of them are held out, and the one scalar of normalisation."""
         from sae.activations.manifest import (
             ShardRecord,
@@ -150,8 +145,7 @@ def activations_assets(keys: Keys) -> list[dg.AssetsDefinition]:
             build_activation_set,
         )
 
-        stage = atlas.stage(context)
-        site = atlas.config.site(context.partition_key)
+        site = atlas.config.site(stage.partition)
         refs = [atlas.ref(cell) for cell in atlas.known_keys(context).upstream(stage.cell, "activations")]
         records = [
             ShardRecord(

@@ -13,7 +13,7 @@ from orchestration.chains import paired, sited, sites_in_order
 from orchestration.checks import at_most
 from orchestration.partitions import Cell, Keys
 from orchestration.pinned import Pinned
-from orchestration.resources import Atlas
+from orchestration.resources import Atlas, Stage
 from sae.config import load_workspace
 
 EDGE_TARGETS = 20
@@ -35,18 +35,18 @@ def attribution_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         keys,
         "attributions",
         group="attribution",
-        io="tables",
         loads=["dictionary"],
         after=["prompts_config"],
         kinds={"pytorch"},
         pool="gpu",
         code_version="2",
     )
-    def attributions(context: dg.AssetExecutionContext, atlas: Atlas, dictionary: Pinned) -> dg.MaterializeResult:
+    def attributions(
+        context: dg.AssetExecutionContext, atlas: Atlas, stage: Stage, dictionary: Pinned
+    ) -> dg.MaterializeResult:
         """The configured questions of the dictionary's model: each answer's features by attribution and by ablation."""
         from sae.causal.tables import explain_prompt
 
-        stage = atlas.stage(context)
         if kept := stage.kept():
             return kept
         model = dictionary.facts["model"]["name"]
@@ -84,7 +84,6 @@ def attribution_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         keys,
         "steering",
         group="attribution",
-        io="tables",
         loads=["dictionary", "features", "evaluation"],
         after=["steering_config", "prompts_config"],
         kinds={"pytorch"},
@@ -94,6 +93,7 @@ def attribution_assets(keys: Keys) -> list[dg.AssetsDefinition]:
     def steering(
         context: dg.AssetExecutionContext,
         atlas: Atlas,
+        stage: Stage,
         dictionary: Pinned,
         features: dict[str, pl.DataFrame],
         evaluation: dict[str, pl.DataFrame],
@@ -103,7 +103,6 @@ def attribution_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         from sae.causal.steering_tables import steer_prompts
         from sae.evaluation.steered import steered_features
 
-        stage = atlas.stage(context)
         if kept := stage.kept():
             return kept
         config = atlas.config.steering
@@ -130,19 +129,17 @@ def attribution_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         keys,
         "attribution_edges",
         group="attribution",
-        io="tables",
         after=["dictionary", "attributions"],
         kinds={"pytorch"},
         pool="gpu",
         code_version="2",
     )
-    def attribution_edges(context: dg.AssetExecutionContext, atlas: Atlas) -> dg.MaterializeResult:
+    def attribution_edges(context: dg.AssetExecutionContext, atlas: Atlas, stage: Stage) -> dg.MaterializeResult:
         """Which features of an earlier site act on the features that an answer is attributed to at a later one.
 
         Between neighbouring sites of one model, of the same recipe where both have it; a model that is read at one
         site has no edges.
         """
-        stage = atlas.stage(context)
         if kept := stage.kept():
             return kept
         frames = [

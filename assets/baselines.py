@@ -11,7 +11,7 @@ from orchestration.checks import at_least, at_most
 from orchestration.parents import open_parent
 from orchestration.partitions import Cell, Keys
 from orchestration.pinned import Basis
-from orchestration.resources import Atlas
+from orchestration.resources import Atlas, Stage
 from sae.config import RecipeConfig, load_workspace
 from sae.identity import content_id
 
@@ -32,20 +32,18 @@ def baselines_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         keys,
         "baseline",
         group="dictionaries",
-        io="record",
         after=["baseline_clock", "dictionary_candidate"],
         kinds={"pytorch"},
         pool="gpu",
     )
-    def baseline(context: dg.AssetExecutionContext, atlas: Atlas) -> dg.MaterializeResult:
+    def baseline(context: dg.AssetExecutionContext, atlas: Atlas, stage: Stage) -> dg.MaterializeResult:
         """The same recipe on the same activations as the candidate's, trained with the code of today and compared."""
         from sae.dictionaries.build import Build, build_dictionary
         from sae.dictionaries.checkpoints import Checkpoints
 
-        stage = atlas.stage(context)
         if kept := stage.kept():
             return kept
-        candidate = atlas.ref(Cell("dictionary_candidate", context.partition_key))
+        candidate = atlas.ref(Cell("dictionary_candidate", stage.partition))
         device = atlas.config.models[candidate.facts["model"]["name"]].device
         basis = Basis(atlas.store, candidate.facts, device)
         folder = Path(tempfile.mkdtemp(prefix="feature-atlas-baseline-"))
@@ -57,7 +55,7 @@ def baselines_assets(keys: Keys) -> list[dg.AssetsDefinition]:
                 {},
                 checkpoints,
                 open_parent(atlas.store, candidate.facts.get("parent")),
-                on_step=atlas.progress(f"baseline {context.partition_key}", "tokens"),
+                on_step=atlas.progress(f"baseline {stage.partition}", "tokens"),
                 warn=context.log.warning,
             )
             held_out = basis.documents("held_out")

@@ -1,14 +1,12 @@
 """The catalog: a candidate is built whole and checked; the gate moves `CURRENT` to it, or leaves it where it is."""
 
-from typing import Any
-
 import dagster as dg
 
 from orchestration.asset import made, source
 from orchestration.checks import at_most
 from orchestration.partitions import Keys
 from orchestration.refs import Ref
-from orchestration.resources import Atlas
+from orchestration.resources import Atlas, Stage
 from sae.catalog.schema import SCHEMA_VERSION
 from sae.config import load_workspace
 from sae.errors import AtlasError
@@ -44,7 +42,6 @@ def catalog_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         keys,
         "catalog_candidate",
         group="catalog",
-        io="record",
         after=[
             "dictionary_candidate",
             "dictionary",
@@ -60,13 +57,12 @@ def catalog_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         # A catalog of another schema is another catalog, whatever it is made from.
         code_version=f"3, schema {SCHEMA_VERSION}",
     )
-    def catalog_candidate(context: dg.AssetExecutionContext, atlas: Atlas) -> dg.MaterializeResult:
+    def catalog_candidate(context: dg.AssetExecutionContext, atlas: Atlas, stage: Stage) -> dg.MaterializeResult:
         """A new version of the catalog, complete and checked, that no reader sees yet."""
         from orchestration.catalog_frames import catalog_parts
         from sae.catalog.checks import check_candidate
         from sae.catalog.publish import build_candidate, catalog_content_id
 
-        stage = atlas.stage(context)
         if kept := stage.kept():
             return kept
         parts = catalog_parts(atlas, context.instance, atlas.known_keys(context))
@@ -82,13 +78,14 @@ def catalog_assets(keys: Keys) -> list[dg.AssetsDefinition]:
             files=version_files(atlas.store, version),
         )
 
-    @made(keys, "catalog", group="catalog", io="record", loads=["catalog_candidate"], kinds={"duckdb", "gate"})
-    def catalog(context: dg.AssetExecutionContext, atlas: Atlas, catalog_candidate: Ref) -> Any:
+    @made(keys, "catalog", group="catalog", loads=["catalog_candidate"], kinds={"duckdb", "gate"})
+    def catalog(
+        context: dg.AssetExecutionContext, atlas: Atlas, stage: Stage, catalog_candidate: Ref
+    ) -> dg.MaterializeResult:
         """The published catalog: `CURRENT` moves to the candidate when every reference in it holds."""
         from sae.catalog.publish import publish
         from sae.catalog.versions import CURRENT, prune
 
-        stage = atlas.stage(context)
         version = catalog_candidate.facts["version"]
         if findings := catalog_candidate.facts["findings"]:
             more = f" ({len(findings) - 1} more)" if len(findings) > 1 else ""

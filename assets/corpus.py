@@ -1,15 +1,12 @@
 """The corpus: sources cut into shards of documents."""
 
-from collections.abc import Iterator
-
 import dagster as dg
 import polars as pl
 
-from orchestration.asset import source
+from orchestration.asset import made, source
 from orchestration.checks import Check
 from orchestration.forgotten_list import read_forgotten
 from orchestration.partitions import Keys
-from orchestration.ranged_asset import made_in_ranges
 from orchestration.resources import Atlas, Stage
 from sae.config import load_workspace
 from sae.identity import frame_id
@@ -24,33 +21,28 @@ def corpus_definitions() -> dg.Definitions:
 def corpus_assets(keys: Keys) -> list[dg.AssetsDefinition]:
     """`corpus_source` (observed) and `corpus`."""
 
-    @made_in_ranges(
-        keys, "corpus", group="corpus", io="documents", after=["corpus_source"], kinds={"parquet", "polars"}
-    )
-    def corpus(context: dg.AssetExecutionContext, atlas: Atlas, stages: list[Stage]) -> Iterator[dg.MaterializeResult]:
+    @made(keys, "corpus", group="corpus", after=["corpus_source"], kinds={"parquet", "polars"})
+    def corpus(context: dg.AssetExecutionContext, atlas: Atlas, stage: Stage) -> dg.MaterializeResult:
         """The documents of one shard: text, pictures, language and, where it is known, which concept stands where."""
         from sae.corpora.sources import read_shard
 
-        forgotten = read_forgotten(atlas.store)
-        for stage in stages:
-            if kept := stage.kept():
-                yield kept
-                continue
-            shard = str(stage.cell.partition)
-            name = shard.rsplit("-", 1)[0]
-            read = read_shard(name, atlas.config.corpora[name], atlas.seed, shard, atlas.workspace.path.parent)
-            documents = forgotten.without(read)
-            yield stage.made(
-                documents,
-                frame_id(documents),
-                facts={"n_documents": documents.height},
-                metadata={
-                    "documents": documents.height,
-                    "characters": int(documents["text"].str.len_chars().sum()),
-                    "languages": dg.MetadataValue.json(_counts(documents, "language")),
-                },
-                checks=[Check("corpus_not_empty", documents.height > 0, documents.height, 1)],
-            )
+        if kept := stage.kept():
+            return kept
+        shard = stage.partition
+        name = shard.rsplit("-", 1)[0]
+        read = read_shard(name, atlas.config.corpora[name], atlas.seed, shard, atlas.workspace.path.parent)
+        documents = read_forgotten(atlas.store).without(read)
+        return stage.made(
+            documents,
+            frame_id(documents),
+            facts={"n_documents": documents.height},
+            metadata={
+                "documents": documents.height,
+                "characters": int(documents["text"].str.len_chars().sum()),
+                "languages": dg.MetadataValue.json(_counts(documents, "language")),
+            },
+            checks=[Check("corpus_not_empty", documents.height > 0, documents.height, 1)],
+        )
 
     return [
         source(keys, "corpus_source", group="corpus", description="What a shard is cut from, by its content's hash."),

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from orchestration.asset import made, source
+from orchestration.asset import Part, made, made_together, source
 from orchestration.checks import missed, quality_checks
 from orchestration.parents import open_parent, parent_record, training_key
 from orchestration.partitions import Cell, Keys
 from orchestration.pinned import Basis
 from orchestration.predecessors import predecessor
-from orchestration.ranged_asset import made_in_ranges
 from orchestration.refs import PINNED_FACT, WITHDRAWN, Ref, file_faults
 from orchestration.resources import Atlas, Stage, utc_now
 from orchestration.sources import recipe_facts, resolved_recipe
@@ -35,16 +34,13 @@ def dictionaries_definitions() -> dg.Definitions:
 def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
     """`dictionary_candidate`, the gate `dictionary`, and the sources that they watch."""
 
-    @made_in_ranges(
+    @made_together(
         keys,
-        "dictionary_candidate",
+        Part("dictionary_candidate", kinds={"pytorch", "safetensors"}, code_version="2"),
         group="dictionaries",
-        io="dictionary",
         after=["activation_set", "recipe_config"],
-        kinds={"pytorch", "safetensors"},
         together=lambda pair: sharing(keys, pair),
         pool="gpu",
-        code_version="2",
     )
     def dictionary_candidate(
         context: dg.AssetExecutionContext, atlas: Atlas, stages: list[Stage]
@@ -61,7 +57,7 @@ def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
                 wanted.append(stage)
         failed: dict[str, AtlasError] = {}
         for stage, pinned, built in candidates(context, atlas, wanted):
-            pair = str(stage.cell.partition)
+            pair = stage.partition
             if not isinstance(built, AtlasError) and (twin := twin_of(atlas, stage.cell, built.dictionary_id)):
                 shutil.rmtree(built.folder)
                 built = AtlasError(f"{pair} is the same dictionary as {twin}. Leave one of the recipes out.")
@@ -91,27 +87,23 @@ def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         keys,
         "dictionary",
         group="dictionaries",
-        io="dictionary",
         after=["dictionary_candidate", "checks_config"],
         kinds={"gate"},
-        output_required=False,
     )
-    def dictionary(context: dg.AssetExecutionContext, atlas: Atlas) -> Any:
-        """The gate: the last candidate that passed every check. It yields nothing while there is none."""
-        stage = atlas.stage(context)
-        candidate = atlas.ref(Cell("dictionary_candidate", context.partition_key))
+    def dictionary(context: dg.AssetExecutionContext, atlas: Atlas, stage: Stage) -> dg.MaterializeResult | None:
+        """The gate: the last candidate that passed every check. It gives nothing while there is none."""
+        candidate = atlas.ref(Cell("dictionary_candidate", stage.partition))
         previous = atlas.ref_or_none(stage.cell)
         faults = missed(candidate.facts["quality"], atlas.config.checks, current_quality(previous, candidate))
         if not faults:
-            previous = previous or atlas.ref_or_none(Cell(WITHDRAWN, context.partition_key))
-            yield stage.adopted(
-                candidate, {"accepted": True, "previous": predecessor(atlas.store, previous, candidate)}
-            )
-            return
+            previous = previous or atlas.ref_or_none(Cell(WITHDRAWN, stage.partition))
+            facts = {"accepted": True, "previous": predecessor(atlas.store, previous, candidate)}
+            return stage.adopted(candidate, facts)
         rejected = {"candidate": candidate.data_version, "because": faults}
         context.log.warning(f"{candidate.data_version} is kept but not current: {rejected['because']}")
-        if previous and not file_faults(atlas.store, previous):
-            yield stage.adopted(previous, {"accepted": False, "rejected": rejected})
+        if previous is None or file_faults(atlas.store, previous):
+            return None
+        return stage.adopted(previous, {"accepted": False, "rejected": rejected})
 
     return [
         source(keys, "recipe_config", group="dictionaries", description="A recipe with its seed."),
@@ -138,14 +130,14 @@ def candidates(
     if not stages:
         return
     pairs, base = atlas.config.pairs(), atlas.workspace.path.parent
-    site = pairs[str(stages[0].cell.partition)][0]
+    site = pairs[stages[0].partition][0]
     activations = atlas.ref(Cell("activation_set", site))
     basis = Basis(atlas.store, activations.facts, atlas.config.models[atlas.config.site(site).model].device)
     given = (basis.manifest, basis.source, basis.subject(), basis.documents("held_out"))
     trained: dict[int, tuple[Stage, dict[str, Any]]] = {}
     builds: list[Build] = []
     for stage in stages:
-        pair = str(stage.cell.partition)
+        pair = stage.partition
         recipe_name = pairs[pair][1]
         recipe = resolved_recipe(atlas.config, recipe_name)
         trains = isinstance(recipe, RecipeConfig)

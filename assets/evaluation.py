@@ -11,7 +11,7 @@ from orchestration.concept_lists import configured_concepts
 from orchestration.document_files import read_documents
 from orchestration.partitions import Keys
 from orchestration.pinned import Pinned
-from orchestration.resources import Atlas
+from orchestration.resources import Atlas, Stage
 from sae.config import load_workspace
 from sae.storage import StoredFile
 
@@ -32,7 +32,6 @@ def evaluation_assets(keys: Keys) -> list[Any]:
         keys,
         "evaluation",
         group="evaluation",
-        io="tables",
         loads=["dictionary", "features"],
         after=["concepts_config"],
         kinds={"polars"},
@@ -42,6 +41,7 @@ def evaluation_assets(keys: Keys) -> list[Any]:
     def evaluation(
         context: dg.AssetExecutionContext,
         atlas: Atlas,
+        stage: Stage,
         dictionary: Pinned,
         features: dict[str, pl.DataFrame],
     ) -> dg.MaterializeResult:
@@ -50,7 +50,6 @@ def evaluation_assets(keys: Keys) -> list[Any]:
         from sae.evaluation.measures import evaluation_frame
         from sae.evaluation.report import evaluate_dictionary
 
-        stage = atlas.stage(context)
         if kept := stage.kept():
             return kept
         tables = evaluate_dictionary(

@@ -6,12 +6,11 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from orchestration.asset import OWNERS, made
-from orchestration.event_hooks import failure_told
+from orchestration.asset import Part, made, made_together
 from orchestration.mapping import placed
 from orchestration.partitions import Keys
 from orchestration.pinned import Pinned
-from orchestration.resources import Atlas
+from orchestration.resources import Atlas, Stage
 from sae.config import load_workspace
 from sae.identity import content_id, frame_id
 
@@ -25,43 +24,36 @@ def features_definitions() -> dg.Definitions:
 def features_assets(keys: Keys) -> list[dg.AssetsDefinition]:
     """`features` and `examples` (one pass makes both), `feature_map` and `logit_weights`."""
 
-    @dg.multi_asset(
-        name="activity",
-        outs={
-            "features": dg.AssetOut(
-                description="Statistics of every latent, and which latents are active together.",
-                io_manager_key="tables",
-                is_required=False,
-                code_version="1",
-                kinds={"polars"},
-                owners=OWNERS,
-            ),
-            "examples": dg.AssetOut(
-                description="Where latents are active: the strongest places, some of every level, some at random.",
-                io_manager_key="tables",
-                is_required=False,
-                code_version="2",
-                kinds={"polars"},
-                owners=OWNERS,
-            ),
-        },
-        ins={"dictionary": dg.AssetIn("dictionary", partition_mapping=keys.mapping("dictionary", "features"))},
-        partitions_def=keys.of("features"),
-        group_name="features",
-        can_subset=True,
-        hooks={failure_told},
+    @made_together(
+        keys,
+        Part(
+            "features",
+            kinds={"polars"},
+            description="Statistics of every latent, and which latents are active together.",
+        ),
+        Part(
+            "examples",
+            kinds={"polars"},
+            code_version="2",
+            description="Where latents are active: the strongest places, some of every level, some at random.",
+        ),
+        group="features",
+        after=["dictionary"],
     )
-    def activity(context: dg.AssetExecutionContext, atlas: Atlas, dictionary: Pinned) -> Iterator[Any]:
+    def activity(
+        context: dg.AssetExecutionContext, atlas: Atlas, stages: list[Stage]
+    ) -> Iterator[dg.MaterializeResult]:
         """One sparse pass over the pinned activations."""
         from sae.features.activity import gather_activity
 
-        stages = [atlas.stage(context, key.to_user_string()) for key in sorted(context.selected_asset_keys)]
-        kept = [stage.kept() for stage in stages]
-        if all(kept):
+        kept = [result for stage in stages if (result := stage.kept())]
+        if len(kept) == len(stages):
             yield from kept
             return
+        pair = stages[0].partition
+        dictionary = atlas.dictionary(pair)
         total = dictionary.manifest.count("n_tokens")
-        tick, done = atlas.progress(f"features {context.partition_key}", "tokens"), [0]
+        tick, done = atlas.progress(f"features {pair}", "tokens"), [0]
 
         def on_rows(rows: int) -> None:
             done[0] += rows
@@ -87,7 +79,6 @@ def features_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         keys,
         "feature_map",
         group="features",
-        io="tables",
         loads=["dictionary", "features", "labels", "neighbors"],
         kinds={"umap"},
         code_version="2",
@@ -95,6 +86,7 @@ def features_assets(keys: Keys) -> list[dg.AssetsDefinition]:
     def feature_map(
         context: dg.AssetExecutionContext,
         atlas: Atlas,
+        stage: Stage,
         dictionary: Pinned,
         features: dict[str, pl.DataFrame],
         labels: dict[str, pl.DataFrame],
@@ -106,22 +98,24 @@ def features_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         """
         from sae.features.cluster_names import cluster_frame
 
-        stage = atlas.stage(context)
         if kept := stage.kept():
             return kept
         places, facts = placed(atlas, stage, dictionary, features["features"], neighbors["neighbors"])
         clusters = cluster_frame(places, labels["labels"])
         return tables_made(stage, dictionary, {"feature_map": places, "clusters": clusters}, facts=facts)
 
-    @made(keys, "logit_weights", group="features", io="tables", loads=["dictionary", "features"], kinds={"pytorch"})
+    @made(keys, "logit_weights", group="features", loads=["dictionary", "features"], kinds={"pytorch"})
     def logit_weights(
-        context: dg.AssetExecutionContext, atlas: Atlas, dictionary: Pinned, features: dict[str, pl.DataFrame]
+        context: dg.AssetExecutionContext,
+        atlas: Atlas,
+        stage: Stage,
+        dictionary: Pinned,
+        features: dict[str, pl.DataFrame],
     ) -> dg.MaterializeResult:
         """The tokens that each feature makes likelier or less likely directly."""
         from sae.features.logit_weights import logit_weights as weigh
         from sae.models.readout import readout
 
-        stage = atlas.stage(context)
         if kept := stage.kept():
             return kept
         subject = dictionary.subject()
@@ -133,7 +127,7 @@ def features_assets(keys: Keys) -> list[dg.AssetsDefinition]:
 
 
 def tables_made(
-    stage: Any, dictionary: Pinned, tables: dict[str, pl.DataFrame], leave_out: tuple[str, ...] = (), **more: Any
+    stage: Stage, dictionary: Pinned, tables: dict[str, pl.DataFrame], leave_out: tuple[str, ...] = (), **more: Any
 ) -> dg.MaterializeResult:
     """The result of a body whose value is tables of one dictionary; `leave_out` columns do not count as content."""
     version = content_id({name: frame_id(frame, leave_out) for name, frame in tables.items()})

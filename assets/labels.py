@@ -39,7 +39,6 @@ def labels_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         keys,
         "labels",
         group="labels",
-        io="tables",
         loads=["dictionary", "features", "examples", "logit_weights"],
         after=["labeler_config"],
         kinds={"sqlite", "polars"},
@@ -49,6 +48,7 @@ def labels_assets(keys: Keys) -> list[dg.AssetsDefinition]:
     def labels(
         context: dg.AssetExecutionContext,
         atlas: Atlas,
+        stage: Stage,
         dictionary: Pinned,
         features: dict[str, pl.DataFrame],
         examples: dict[str, pl.DataFrame],
@@ -58,7 +58,6 @@ def labels_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         from sae.labels.lexical import label_features
         from sae.labels.words import count_words
 
-        stage = atlas.stage(context)
         if kept := stage.kept():
             return kept
         written, uses = label_features(
@@ -86,7 +85,7 @@ def labels_assets(keys: Keys) -> list[dg.AssetsDefinition]:
             atlas.workspace,
             evidence(atlas.workspace, {**features, **examples, **logit_weights}),
             context.run_id,
-            name=f"labels {context.partition_key}",
+            name=f"labels {stage.partition}",
             show_progress=atlas.show_progress,
         )
         given = pl.DataFrame(progress.given, schema=_NAMES, orient="row")
@@ -103,7 +102,6 @@ def labels_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         keys,
         "label_scores",
         group="labels",
-        io="tables",
         loads=["dictionary", "features", "labels", "examples", "evaluation"],
         after=["scorers_config"],
         kinds={"polars"},
@@ -112,6 +110,7 @@ def labels_assets(keys: Keys) -> list[dg.AssetsDefinition]:
     def label_scores(
         context: dg.AssetExecutionContext,
         atlas: Atlas,
+        stage: Stage,
         dictionary: Pinned,
         features: dict[str, pl.DataFrame],
         labels: dict[str, pl.DataFrame],
@@ -124,7 +123,6 @@ def labels_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         from sae.labels.rule import score_rules
         from sae.labels.truth import score_truth
 
-        stage = atlas.stage(context)
         if kept := stage.kept():
             return kept
         record = (atlas.config.labeler.seed, context.run_id, datetime.datetime.now(datetime.UTC))
@@ -135,7 +133,7 @@ def labels_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         if "truth" in atlas.config.scorers:
             concepts = best_concepts(evaluation["concept_scores"], world_names())
             scores.append(score_truth(written, concepts, *record))
-        judged, reached = _judge(atlas, context, features, labels, examples)
+        judged, reached = _judge(atlas, context, stage.partition, features, labels, examples)
         frame = stacked([*scores, *judged], "label_scores")
         with atlas.ledger() as ledger:
             ledger.append(label_scores=frame)
@@ -160,6 +158,7 @@ def labels_assets(keys: Keys) -> list[dg.AssetsDefinition]:
 def _judge(
     atlas: Atlas,
     context: dg.AssetExecutionContext,
+    pair: str,
     features: dict[str, pl.DataFrame],
     labels: dict[str, pl.DataFrame],
     examples: dict[str, pl.DataFrame],
@@ -178,7 +177,7 @@ def _judge(
         atlas.config.labeler,
         ledger_path(atlas.workspace),
         context.run_id,
-        atlas.progress(f"label_scores {context.partition_key}", "labels"),
+        atlas.progress(f"label_scores {pair}", "labels"),
     )
     if done.unasked:
         context.log.warning(f"The budget is spent: {done.unasked:,} scores are not made.")

@@ -11,7 +11,7 @@ from orchestration.asset import made, source
 from orchestration.checks import at_most
 from orchestration.partitions import Cell, Keys
 from orchestration.pinned import Pinned
-from orchestration.resources import Atlas
+from orchestration.resources import Atlas, Stage
 from sae.config import load_workspace
 from sae.identity import content_id, frame_id
 
@@ -29,20 +29,22 @@ def neighbors_assets(keys: Keys) -> list[Any]:
         keys,
         "neighbors",
         group="neighbors",
-        io="tables",
         loads=["dictionary", "features"],
         after=["neighbors_config"],
         kinds={"pytorch"},
         code_version="2",
     )
     def neighbors(
-        context: dg.AssetExecutionContext, atlas: Atlas, dictionary: Pinned, features: dict[str, pl.DataFrame]
+        context: dg.AssetExecutionContext,
+        atlas: Atlas,
+        stage: Stage,
+        dictionary: Pinned,
+        features: dict[str, pl.DataFrame],
     ) -> dg.MaterializeResult:
         """The nearest features of the same dictionary, by the cosine of their decoder rows."""
         from sae.evaluation.measures import evaluation_frame
         from sae.features.neighbors import neighbors_within
 
-        stage = atlas.stage(context)
         if kept := stage.kept():
             return kept
         directions = dictionary.directions(features["features"])
@@ -58,22 +60,20 @@ def neighbors_assets(keys: Keys) -> list[Any]:
         keys,
         "cross_neighbors",
         group="neighbors",
-        io="tables",
         after=["dictionary", "features", "neighbors_config"],
         kinds={"pytorch"},
         code_version="2",
     )
-    def cross_neighbors(context: dg.AssetExecutionContext, atlas: Atlas) -> dg.MaterializeResult:
+    def cross_neighbors(context: dg.AssetExecutionContext, atlas: Atlas, stage: Stage) -> dg.MaterializeResult:
         """The nearest features of the site's other dictionaries, and how features of a small one split in a large."""
         from sae.features.families import families
         from sae.features.neighbors import neighbors_across
 
-        stage = atlas.stage(context)
         if kept := stage.kept():
             return kept
         site = [
             (pinned.dictionary.d_sae, pinned.directions(atlas.table(Cell("features", pair), "features")))
-            for pair, pinned in atlas.pinned(context.partition_key).items()
+            for pair, pinned in atlas.pinned(stage.partition).items()
         ]
         across = [
             neighbors_across(one, others, exact_below=atlas.config.neighbors.exact_below, seed=atlas.seed)
@@ -89,23 +89,21 @@ def neighbors_assets(keys: Keys) -> list[Any]:
         keys,
         "feature_matches",
         group="neighbors",
-        io="tables",
         after=["dictionary", "features"],
         kinds={"pytorch"},
         code_version="2",
     )
-    def feature_matches(context: dg.AssetExecutionContext, atlas: Atlas) -> dg.MaterializeResult:
+    def feature_matches(context: dg.AssetExecutionContext, atlas: Atlas, stage: Stage) -> dg.MaterializeResult:
         """What became of each feature of the dictionaries that the current ones replaced, and how often that errs."""
         from sae.evaluation.match_errors import match_measures
         from sae.evaluation.measures import evaluation_frame
         from sae.evaluation.world_truth import world_names
         from sae.features.matches import match_features
 
-        stage = atlas.stage(context)
         if kept := stage.kept():
             return kept
         matches, measured = [], []
-        for pinned in atlas.pinned(context.partition_key).values():
+        for pinned in atlas.pinned(stage.partition).values():
             shards = pinned.shards("held_out")
             for generation, (old, old_id) in enumerate(pinned.ancestors()):
                 current = (pinned.dictionary, pinned.dictionary_id)
@@ -128,7 +126,7 @@ def neighbors_assets(keys: Keys) -> list[Any]:
     ]
 
 
-def site_tables_made(stage: Any, tables: dict[str, pl.DataFrame]) -> dg.MaterializeResult:
+def site_tables_made(stage: Stage, tables: dict[str, pl.DataFrame]) -> dg.MaterializeResult:
     """The result of a body whose value is tables of a whole site."""
     version = content_id({name: frame_id(frame) for name, frame in tables.items()})
     return stage.made(tables, version, metadata={f"{name}_rows": frame.height for name, frame in tables.items()})

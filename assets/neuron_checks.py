@@ -9,7 +9,7 @@ from assets.features import tables_made
 from orchestration.asset import made
 from orchestration.partitions import Cell, Keys
 from orchestration.pinned import Pinned
-from orchestration.resources import Atlas
+from orchestration.resources import Atlas, Stage
 from sae.config import load_workspace
 from sae.config.compared import comparisons
 
@@ -30,12 +30,11 @@ def neuron_checks_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         keys,
         "neuron_checks",
         group="evaluation",
-        io="tables",
         after=["dictionary", "features", "labels", "label_scores"],
         kinds={"pytorch"},
         code_version="2",
     )
-    def neuron_checks(context: dg.AssetExecutionContext, atlas: Atlas) -> dg.MaterializeResult:
+    def neuron_checks(context: dg.AssetExecutionContext, atlas: Atlas, stage: Stage) -> dg.MaterializeResult:
         """Density, logit weights, labels and correlations of a dictionary beside those of its site's neurons.
 
         Made for the dictionaries of sites that have a recipe for their neurons. Where a model that differs in its seed
@@ -47,12 +46,11 @@ def neuron_checks_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         from sae.evaluation.neurons import label_comparison, logit_median
         from sae.models.readout import readout
 
-        stage = atlas.stage(context)
         if kept := stage.kept():
             return kept
-        pair = context.partition_key
+        pair = stage.partition
         against = comparisons(atlas.config)[pair]
-        dictionary = _pinned(atlas, pair)
+        dictionary = atlas.dictionary(pair)
         features = atlas.table(Cell("features", pair), "features")
         labels, scores, neuron_labels, neuron_scores = (
             atlas.table(Cell(asset, of), asset)
@@ -81,17 +79,13 @@ def _universality(atlas: Atlas, dictionary: Pinned, neurons: str, twin: str, twi
     for pair in (twin, twin_neurons):
         if atlas.ref_or_none(Cell("dictionary", pair)) is None:
             return without_other(pair)
-    other = _pinned(atlas, twin)
+    other = atlas.dictionary(twin)
     shards = list(zip(dictionary.shards(), other.shards(), strict=True))
     return universality(
         max_correlations(dictionary.dictionary, other.dictionary, shards),
-        max_correlations(_pinned(atlas, neurons).dictionary, _pinned(atlas, twin_neurons).dictionary, shards),
+        max_correlations(atlas.dictionary(neurons).dictionary, atlas.dictionary(twin_neurons).dictionary, shards),
         other.dictionary_id,
     )
-
-
-def _pinned(atlas: Atlas, pair: str) -> Pinned:
-    return Pinned(atlas.store, atlas.ref(Cell("dictionary", pair)))
 
 
 def _table(frame: pl.DataFrame) -> str:

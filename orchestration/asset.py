@@ -1,22 +1,40 @@
-"""How an asset of this platform is declared: its partitions, mappings and checks come from the tables, not from hand.
+"""How an asset is declared: its partitions, mappings, checks and IO manager come from the tables, not from hand.
 
-@made(keys, "labels", group="labels", loads=("examples",), after=("labeler_config",), io="tables", kinds={"python"})
-def labels(context, atlas, examples): ...
+@made(keys, "labels", group="labels", loads=["dictionary", "examples"], after=["labeler_config"], kinds={"python"})
+def labels(context, atlas, stage, dictionary, examples): ...
+
+Whatever the body, one run makes a range of partitions (`making.py`); `made_together` is for bodies that make several
+partitions, or several assets, in one go.
 """
 
-from collections.abc import Callable, Iterable
+import inspect
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
+from dagster import BetaWarning
 
 from orchestration import checks
-from orchestration.event_hooks import failure_told, nothing_told
+from orchestration.io_managers import STORED_BY, ArtifactIOManager
+from orchestration.making import Body, make_cells
 from orchestration.partitions import Keys
-from orchestration.resources import Artifact, Atlas
+from orchestration.resources import Atlas, Stage
 from orchestration.sources import observed
 
 OWNERS = ["team:interpretability"]
-ARTIFACT = dg.PythonObjectDagsterType(Artifact)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the assets that a body makes together."""
+
+    name: str
+    kinds: set[str]
+    code_version: str = "1"
+    description: str | None = None
+    """What people read of it in Dagster; the body's docstring where it has none of its own."""
 
 
 def made(
@@ -24,35 +42,51 @@ def made(
     name: str,
     *,
     group: str,
-    io: str,
     loads: Iterable[str] = (),
     after: Iterable[str] = (),
     kinds: set[str],
     code_version: str = "1",
     pool: str | None = None,
-    output_required: bool = True,
-) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """Declare an asset: `loads` become arguments of its body, `after` are upstream assets that it does not load.
+) -> Callable[[Callable[..., dg.MaterializeResult | None]], dg.AssetsDefinition]:
+    """Declare an asset whose body makes one partition: `body(context, atlas, stage, **loads)`, called for each.
 
-    The body's docstring is the description that people read in Dagster.
+    The values of `loads` become arguments of the body, `after` are upstream assets that it does not load. A body that
+    returns None gives nothing: only gates do that. Its docstring is the description that people read in Dagster.
     """
-    return dg.asset(
-        name=name,
-        partitions_def=keys.of(name),
-        ins={up: dg.AssetIn(up, partition_mapping=keys.mapping(up, name)) for up in loads},
-        deps=[keys.dep(up, name) for up in after],
-        check_specs=checks.specs(name),
-        group_name=group,
-        io_manager_key=io,
-        kinds=kinds,
-        owners=OWNERS,
-        code_version=code_version,
-        pool=pool,
-        output_required=output_required,
-        hooks={failure_told} if output_required else {failure_told, nothing_told},
-        # The IO manager gets an Artifact whatever the body's annotation says.
-        dagster_type=ARTIFACT,
-    )
+    loaded = list(loads)
+
+    def declare(body: Callable[..., dg.MaterializeResult | None]) -> dg.AssetsDefinition:
+        def each(
+            context: dg.AssetExecutionContext, atlas: Atlas, stages: list[Stage]
+        ) -> Iterator[dg.MaterializeResult]:
+            for stage in stages:
+                values = {up: _load(context, keys, stage, up) for up in loaded}
+                if result := body(context, atlas, stage, **values):
+                    yield result
+
+        return _declared(keys, [Part(name, kinds, code_version)], body, each, group, [*loaded, *after], pool, loaded)
+
+    return declare
+
+
+def made_together(
+    keys: Keys,
+    *parts: Part,
+    group: str,
+    after: Iterable[str],
+    together: Callable[[str], str] = lambda partition: partition,
+    pool: str | None = None,
+) -> Callable[[Body], dg.AssetsDefinition]:
+    """Declare assets whose body makes several cells: all those of a run for whose partition `together` gives one name.
+
+    `body(context, atlas, stages)` yields the result of each stage as soon as it is made. Where there are several
+    parts, they have the same partitions, and a run may ask for some of them.
+    """
+
+    def declare(body: Body) -> dg.AssetsDefinition:
+        return _declared(keys, parts, body, body, group, after, pool, (), together)
+
+    return declare
 
 
 def source(keys: Keys, name: str, *, group: str, description: str) -> Any:
@@ -73,3 +107,62 @@ def source(keys: Keys, name: str, *, group: str, description: str) -> Any:
         description=description,
         tags={"dagster/kind/config" if name.endswith("_config") else "dagster/kind/source": ""},
     )(observe)
+
+
+def _declared(
+    keys: Keys,
+    parts: Iterable[Part],
+    written: Callable[..., Any],
+    body: Body,
+    group: str,
+    after: Iterable[str],
+    pool: str | None,
+    loads: Iterable[str],
+    together: Callable[[str], str] = lambda partition: partition,
+) -> dg.AssetsDefinition:
+    """The definition of what a body makes; `written` is the function that stands in the assets' file."""
+
+    def make(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        yield from make_cells(context, body, together)
+
+    parts, upstream = list(parts), list(after)
+    specs = [
+        dg.AssetSpec(
+            part.name,
+            deps=[keys.dep(up, part.name) for up in upstream],
+            description=part.description or inspect.getdoc(written),
+            partitions_def=keys.of(part.name),
+            group_name=group,
+            code_version=part.code_version,
+            kinds=part.kinds,
+            owners=OWNERS,
+            metadata=_code_of(written),
+            # A step that gives nothing for any partition, as a gate may, gives no output.
+            skippable=True,
+        ).with_io_manager_key(STORED_BY[part.name])
+        for part in parts
+    ]
+    return dg.multi_asset(
+        name=written.__name__,
+        specs=specs,
+        check_specs=[spec for part in parts for spec in checks.specs(part.name, keys.of(part.name))],
+        can_subset=len(parts) > 1,
+        required_resource_keys={"atlas", *(STORED_BY[name] for name in [*loads, *(part.name for part in parts)])},
+        backfill_policy=dg.BackfillPolicy.single_run() if keys.of(parts[0].name) else None,
+        pool=pool,
+    )(make)
+
+
+def _load(context: dg.AssetExecutionContext, keys: Keys, stage: Stage, upstream: str) -> Any:
+    """The value of the one cell of an upstream asset that a stage is made from."""
+    (cell,) = keys.upstream(stage.cell, upstream)
+    manager: ArtifactIOManager = getattr(context.resources, STORED_BY[upstream])
+    return manager.load(cell)
+
+
+def _code_of(body: Callable[..., Any]) -> dict[str, Any]:
+    """The link to where a body stands; Dagster says of these on every start that they are in beta."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BetaWarning)
+        place = dg.LocalFileCodeReference(file_path=body.__code__.co_filename, line_number=body.__code__.co_firstlineno)
+        return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[place])}

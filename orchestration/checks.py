@@ -5,11 +5,13 @@ A check's fault is shown (severity WARN); what keeps a bad dictionary or catalog
 """
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
+from dagster import PreviewWarning
 
 from sae.config import CheckConfig
 
@@ -102,6 +104,14 @@ def missed(quality: Mapping[str, Any], thresholds: CheckConfig, current: Mapping
     return "; ".join(faults)
 
 
-def specs(asset: str) -> list[dg.AssetCheckSpec]:
-    """The check specs of an asset."""
-    return [dg.AssetCheckSpec(name, asset=asset, description=text) for name, text in CHECKS.get(asset, {}).items()]
+def specs(asset: str, partitions: dg.PartitionsDefinition | None) -> list[dg.AssetCheckSpec]:
+    """The check specs of an asset; each partition has an outcome of its own.
+
+    Dagster says of these on every start that partitions of checks are a preview.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PreviewWarning)
+        return [
+            dg.AssetCheckSpec(name, asset=asset, description=text, partitions_def=partitions)
+            for name, text in CHECKS.get(asset, {}).items()
+        ]

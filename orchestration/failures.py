@@ -9,8 +9,8 @@ import dagster as dg
 from orchestration.partitions import Cell
 from sae.errors import AtlasError, ConfigError, DamagedFileError
 
-FAILED_PARTITIONS = "failed_partitions"
-"""Metadata of the failure of a range: why each partition that failed was not made."""
+FAILED_CELLS = "failed_cells"
+"""Metadata of a step's failure: why each cell that failed was not made."""
 _BY_STEP = {"activity": ["features", "examples"]}
 """Assets of the steps that make several; other steps are named after theirs."""
 _OWN = (AtlasError.__name__, ConfigError.__name__, DamagedFileError.__name__)
@@ -38,23 +38,19 @@ def failures(result: dg.ExecuteInProcessResult, cells: Iterable[Cell]) -> dict[C
         data = event.step_failure_data
         if not data.error:
             continue
-        assets = assets_of_step(str(event.step_key))
-        told = data.user_failure_data.metadata.get(FAILED_PARTITIONS) if data.user_failure_data else None
-        parts: dict[str, Any] | None = told.value if told else None  # type: ignore[assignment]
-        of_step = _failure(data.error.cause or data.error, result.run_id)
-        for cell in wanted:
-            if cell.asset in assets and (parts is None or cell.partition in parts):
-                found[cell] = of_step if parts is None else Failure(**parts[str(cell.partition)])
+        told = data.user_failure_data.metadata.get(FAILED_CELLS) if data.user_failure_data else None
+        if told is None:  # The step broke down outside the making of a cell.
+            step = str(event.step_key)
+            of_step = _failure(data.error.cause or data.error, result.run_id)
+            found |= {cell: of_step for cell in wanted if cell.asset in _BY_STEP.get(step, [step])}
+            continue
+        parts: dict[str, Any] = told.value  # type: ignore[assignment]
+        found |= {cell: Failure(**parts[str(cell)]) for cell in wanted if str(cell) in parts}
     return found
 
 
-def assets_of_step(step: str) -> list[str]:
-    """The assets that a step makes."""
-    return _BY_STEP.get(step, [step])
-
-
 def failure_of(error: Exception, run_id: str) -> Failure:
-    """Why a partition of a range was not made."""
+    """Why a cell was not made."""
     return _told(type(error).__name__, f"{type(error).__name__}: {error}", run_id)
 
 

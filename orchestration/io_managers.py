@@ -16,14 +16,41 @@ import polars as pl
 from orchestration.document_files import read_documents, write_documents
 from orchestration.partitions import Cell
 from orchestration.pinned import Pinned, open_subject
-from orchestration.refs import Ref, read_ref, write_ref
+from orchestration.refs import Ref, write_ref
 from orchestration.resources import Artifact, Atlas
-from sae.errors import AtlasError
 from sae.storage import Store, StoredFile
 
 if TYPE_CHECKING:
     from sae.activations.shard import ActivationShard
     from sae.models.subject import Subject
+
+STORED_BY: dict[str, str] = {
+    "corpus": "documents",
+    "subject_model": "model",
+    "hookpoints": "record",
+    "activations": "activations",
+    "activation_set": "record",
+    "dictionary_candidate": "dictionary",
+    "baseline": "record",
+    "dictionary": "dictionary",
+    "features": "tables",
+    "examples": "tables",
+    "labels": "tables",
+    "label_scores": "tables",
+    "neighbors": "tables",
+    "feature_map": "tables",
+    "logit_weights": "tables",
+    "attributions": "tables",
+    "steering": "tables",
+    "evaluation": "tables",
+    "neuron_checks": "tables",
+    "cross_neighbors": "tables",
+    "feature_matches": "tables",
+    "attribution_edges": "tables",
+    "catalog_candidate": "record",
+    "catalog": "record",
+}
+"""The IO manager of each asset, by the name that it has among the `resources`."""
 
 
 class ArtifactIOManager(dg.ConfigurableIOManager):
@@ -32,9 +59,8 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
     atlas: dg.ResourceDependency[Atlas]
 
     def handle_output(self, context: dg.OutputContext, obj: Artifact) -> None:
-        """Store the value and make its ref current."""
-        ref = self.keep(obj)
-        self.atlas.events.completed(ref, context.run_id, self.atlas.store)
+        """Dagster's way to `keep`, with one value a step; the platform's steps keep each cell's as it is made."""
+        self.keep(obj)
 
     def keep(self, artifact: Artifact) -> Ref:
         """Store a value and make its ref, which is returned, current."""
@@ -46,16 +72,13 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
         return ref
 
     def load_input(self, context: dg.InputContext) -> Any:
-        """The value of the one upstream cell. Assets that gather many cells read their refs instead."""
+        """The value of one upstream cell, for an asset of somebody's own that follows one of the platform's."""
         asset = context.asset_key.to_user_string()
-        partition = str(context.asset_partition_key) if context.has_asset_partitions else None
-        return self._load(self.atlas.store, Cell(asset, partition))
+        return self.load(Cell(asset, str(context.asset_partition_key) if context.has_asset_partitions else None))
 
-    def _load(self, store: Store, cell: Cell) -> Any:
-        ref = read_ref(store, cell)
-        if ref is None:
-            raise AtlasError(f"{cell} was never made. `atlas run` makes it.")
-        return self.read(store, ref)
+    def load(self, cell: Cell) -> Any:
+        """The value of a cell. Raises AtlasError where it was never made."""
+        return self.read(self.atlas.store, self.atlas.ref(cell))
 
     @abstractmethod
     def write(self, store: Store, ref: Ref, value: Any) -> Mapping[str, StoredFile]:

@@ -1,14 +1,11 @@
-"""Which cells go into one run: neighbours of an asset that is made in ranges, and assets that share a partition."""
+"""Which cells go into one run: partitions that are neighbours, and assets that share them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
 
-from orchestration.partitions import PARTITIONED_BY, Cell, Keys
-
-RANGED = ("corpus", "activations", "dictionary_candidate")
-"""Assets of many small partitions, of which one run makes a range."""
+from orchestration.partitions import PARTITIONED_BY, Cell, Keys, Kind
 
 
 @dataclass(frozen=True)
@@ -30,24 +27,23 @@ class Batch:
         if self.partitions is None:
             return ""
         first, last = self.partitions
-        return f" [{first}]" if first == last else f" [{first} … {last}: {len(self.cells)}]"
+        number = len(self.cells) // len(self.assets)
+        return f" [{first}]" if first == last else f" [{first} … {last}: {number}]"
 
 
 def batches(ready: Sequence[Cell], keys: Keys) -> Iterator[Batch]:
     """Cells that are all ready, in the order of the assets, put into as few runs as Dagster's ranges allow."""
-    single: dict[tuple[str, str | None], list[Cell]] = {}
+    together: dict[tuple[Kind, tuple[str, ...]], list[str]] = {}
     for asset in dict.fromkeys(cell.asset for cell in ready):
-        cells = [cell for cell in ready if cell.asset == asset]
-        if asset in RANGED:
-            partitions, kind = [str(cell.partition) for cell in cells], PARTITIONED_BY[asset]
-            ranges = _blocks(partitions, keys) if kind == "shard_site" else _neighbours(partitions, keys.keys(kind))
-            for names in ranges:
-                yield Batch(tuple(Cell(asset, name) for name in names), (names[0], names[-1]))
-        else:
-            for cell in cells:
-                single.setdefault((PARTITIONED_BY[asset], cell.partition), []).append(cell)
-    for (_, partition), cells in single.items():
-        yield Batch(tuple(cells), None if partition is None else (partition, partition))
+        kind = PARTITIONED_BY[asset]
+        partitions = [cell.partition for cell in ready if cell.asset == asset and cell.partition is not None]
+        for names in _blocks(partitions, keys) if kind == "shard_site" else _neighbours(partitions, keys.keys(kind)):
+            together.setdefault((kind, tuple(names)), []).append(asset)
+        if kind == "none":
+            together.setdefault((kind, ()), []).append(asset)
+    for (_, names), assets in together.items():
+        cells = tuple(Cell(asset, name) for asset in assets for name in names or (None,))
+        yield Batch(cells, (names[0], names[-1]) if names else None)
 
 
 def _blocks(partitions: Sequence[str], keys: Keys) -> Iterator[list[str]]:

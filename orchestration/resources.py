@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +119,10 @@ class Atlas(dg.ConfigurableResource):
         """The partitions with the shards known now."""
         return Keys(self.config, context.instance.get_dynamic_partitions(SHARDS))
 
+    def dictionary(self, pair: str) -> Pinned:
+        """The accepted dictionary of a pair `<site>.<recipe>`. Raises AtlasError where there is none."""
+        return Pinned(self.store, self.ref(Cell("dictionary", pair)))
+
     def pinned(self, site: str) -> dict[str, Pinned]:
         """The accepted dictionaries of a site, by `<site>.<recipe>`."""
         cells = [Cell("dictionary", pair) for pair, (of, _) in self.config.pairs().items() if of == site]
@@ -134,30 +138,20 @@ class Atlas(dg.ConfigurableResource):
         """One table of an upstream cell."""
         return pl.read_parquet(self.store.verify(self.ref(cell).files[name]))
 
-    def stage(self, context: dg.AssetExecutionContext, asset: str | None = None) -> "Stage":
-        """The stage that a body is in: its cell, its inputs and its build key."""
-        key = dg.AssetKey(asset) if asset else context.asset_key
-        partition = str(context.partition_key) if context.has_partition_key else None
-        return self._stages(context, key, [Cell(key.to_user_string(), partition)])[0]
-
     def stages(self, context: dg.AssetExecutionContext) -> "list[Stage]":
-        """The stages of all partitions of a run, in their order."""
-        key = context.asset_key
-        return self._stages(context, key, [Cell(key.to_user_string(), str(part)) for part in context.partition_keys])
-
-    def _stages(self, context: dg.AssetExecutionContext, key: dg.AssetKey, cells: Sequence[Cell]) -> "list[Stage]":
-        assets_def = context.assets_def
-        parents = sorted(dep.to_user_string() for dep in assets_def.asset_deps[key])
-        code_version = (assets_def.code_versions_by_key or {}).get(key) or ""
-        inputs = wanted_inputs(self.workspace, self.known_keys(context), parents, cells)
-        for cell in cells:
-            self.events.started(cell, context.run_id, inputs[cell])
-        ledger = self.workspace.state / "ledger.sqlite" if key.to_user_string() in PAYING else None
-        memory.begin()
-        return [
-            Stage(cell, code_version, inputs[cell], context.run_id, utc_now(), self.store, ledger, spent_usd(ledger))
-            for cell in cells
-        ]
+        """The stages of a step, none of them begun: every partition of the run, of each asset that it asks for."""
+        assets_def, keys = context.assets_def, self.known_keys(context)
+        partitions = [None] if assets_def.partitions_def is None else [str(key) for key in context.partition_keys]
+        found = []
+        for key in sorted(context.selected_asset_keys):
+            asset = key.to_user_string()
+            cells = [Cell(asset, partition) for partition in partitions]
+            parents = sorted(dep.to_user_string() for dep in assets_def.asset_deps[key])
+            inputs = wanted_inputs(self.workspace, keys, parents, cells)
+            code_version = (assets_def.code_versions_by_key or {}).get(key) or ""
+            ledger = self.workspace.state / "ledger.sqlite" if asset in PAYING else None
+            found += [Stage(cell, code_version, inputs[cell], context.run_id, self.store, ledger) for cell in cells]
+        return found
 
 
 @dataclass(frozen=True)
@@ -168,12 +162,22 @@ class Stage:
     code_version: str
     inputs: dict[str, str]
     run_id: str
-    started_at: str
     store: Store
     ledger: Path | None = None
     """The ledger, where making the cell may cost money."""
+    started_at: str = ""
     spent_before: float = 0.0
     """US dollars that the ledger had counted when it began."""
+
+    def begun(self) -> "Stage":
+        """The stage as it begins now: what it takes, and what it costs, counts from here."""
+        return replace(self, started_at=utc_now(), spent_before=spent_usd(self.ledger))
+
+    @property
+    def partition(self) -> str:
+        """The partition of the cell, for assets that have partitions."""
+        assert self.cell.partition is not None, self.cell
+        return self.cell.partition
 
     @property
     def build_key(self) -> str:

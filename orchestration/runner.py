@@ -186,7 +186,7 @@ def _work(
         register_shards(session.workspace, session.instance)
         for batch in batches(list(ready), session.keys()):
             say(f"{', '.join(batch.assets)}{batch.where}: {ready[batch.cells[0]].reasons[0]}")
-            made, failed = _run(session, batch, trigger, show_progress)
+            made, failed = run_batch(session, batch, trigger, show_progress)
             for cell in batch.cells:
                 failure = failed.get(cell)
                 if failure and failure.damaged_input and repaired[cell] < _MOST_OFTEN:
@@ -218,7 +218,9 @@ def _why_nothing(last: Plan, cell: Cell, thresholds: CheckConfig) -> str:
     return f"no dictionary is accepted: candidate {candidate.data_version} misses {faults}"
 
 
-def _run(session: Session, batch: Batch, trigger: str, show_progress: bool) -> tuple[set[Cell], dict[Cell, Failure]]:
+def run_batch(
+    session: Session, batch: Batch, trigger: str, show_progress: bool
+) -> tuple[set[Cell], dict[Cell, Failure]]:
     """One Dagster run: the cells made, and why each other one was not."""
     atlas = Atlas(config_path=str(session.workspace.path), show_progress=show_progress)
     result = dg.materialize(

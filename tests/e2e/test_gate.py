@@ -1,5 +1,6 @@
 """The gate: a dictionary that misses a threshold is kept, but no reader gets it, and nothing follows it."""
 
+import json
 import shutil
 
 import pytest
@@ -62,11 +63,21 @@ def test_a_pair_without_an_accepted_dictionary_stops_and_the_others_go_on(place,
     def one_more(config):
         config["dictionaries"]["tiny"] = {"architecture": "topk", "latents": 4, "k": 1, "tokens": 2_000}
         config["checks"] = STRICT
+        config["openlineage"] = {"file": "events.jsonl"}
 
     write_config(place.folder, one_more)
+    gate = [f"dictionary[{SITE}.{recipe}]" for recipe in ("large", "small", "tiny")]
+    assert command("run", "--select", "dictionary_candidate").code == 0
 
     ran = command("run")
 
+    lines = [json.loads(line) for line in (place.folder / "events.jsonl").read_text().splitlines()]
+    ends = {(line["outputs"][0]["name"], line["eventType"]) for line in lines if line["job"]["name"] == "dictionary"}
+    assert ends - {(cell, "START") for cell in gate} == {
+        (gate[0], "COMPLETE"), (gate[1], "COMPLETE"), (gate[2], "ABORT")
+    }  # fmt: skip
+    runs = {line["run"]["facets"]["parent"]["run"]["runId"] for line in lines if line["job"]["name"] == "dictionary"}
+    assert len(runs) == 1, "one run judges the three of them"
     assert ran.code == 1
     assert f"failed: dictionary[{SITE}.tiny]: no dictionary is accepted: candidate" in ran.err
     assert "fvu_below" in ran.err

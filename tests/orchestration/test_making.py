@@ -1,5 +1,7 @@
 """One run makes many partitions, and each of them stands for itself."""
 
+import json
+
 import dagster as dg
 import pytest
 import yaml
@@ -76,6 +78,33 @@ def test_a_fault_of_the_program_says_where_its_traceback_is(workspace, monkeypat
     run_id = outcome.failed[next(iter(outcome.failed))].rsplit(" ", 1)[1].rstrip(")")
     assert len(run_id) == 8
     assert outcome.failed[next(iter(outcome.failed))].startswith("ZeroDivisionError: no luck (a fault of the program")
+
+
+def test_a_run_that_is_stopped_tells_of_the_partition_that_it_was_at(workspace, monkeypatch):
+    config = CONFIG | {"openlineage": {"file": "events.jsonl"}}
+    workspace.path.write_text(yaml.safe_dump(config))
+    read, names = sae.corpora.sources.read_shard, []
+
+    def stopped_at_the_second(name, section, seed, shard, base):
+        names.append(shard)
+        if len(names) == 2:
+            raise KeyboardInterrupt
+        return read(name, section, seed, shard, base)
+
+    monkeypatch.setattr(sae.corpora.sources, "read_shard", stopped_at_the_second)
+
+    made = read_corpora(load_workspace(workspace.path)).made
+
+    assert made == [Cell("corpus", names[0])]
+
+    lines = [json.loads(line) for line in (workspace.path.parent / "events.jsonl").read_text().splitlines()]
+    assert [(line["eventType"], line["outputs"][0]["name"]) for line in lines] == [
+        ("START", f"corpus[{names[0]}]"),
+        ("COMPLETE", f"corpus[{names[0]}]"),
+        ("START", f"corpus[{names[1]}]"),
+        ("FAIL", f"corpus[{names[1]}]"),
+    ]
+    assert lines[-1]["run"]["facets"]["errorMessage"]["message"] == "it was stopped"
 
 
 def test_what_was_made_before_a_fault_is_not_made_again(workspace):
