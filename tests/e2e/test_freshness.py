@@ -187,3 +187,14 @@ def test_a_lost_event_log_still_publishes_the_next_change(place):
 
     assert outcome.failed == {}
     assert {cell.asset for cell in outcome.made} == {"attributions", "steering", "attribution_edges", *CATALOG}
+
+
+def test_another_schema_publishes_another_catalog_of_the_same_rows(place, monkeypatch):
+    before = place.ref("catalog").facts["version"]
+    for module in ("assets.catalog", "sae.catalog.publish", "sae.catalog.query"):
+        monkeypatch.setattr(f"{module}.SCHEMA_VERSION", 99)
+
+    outcome = run(place.config)
+
+    assert [str(cell) for cell in outcome.made] == ["catalog_candidate", "catalog"]
+    assert place.ref("catalog").facts["version"] != before
