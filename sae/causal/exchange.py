@@ -13,6 +13,7 @@ from random import Random
 import torch
 from torch import Tensor
 
+from sae.causal.many_prompts import changed_prompts
 from sae.causal.passes import Changes, Outcomes, PromptPass, changed
 from sae.causal.residual import read_positions
 from sae.dictionaries.dictionary import Dictionary
@@ -55,6 +56,30 @@ def exchange(
     control draws by `seed` as many features as an exchange puts in (takes out, where it puts none in), as far as there
     are enough neither changed nor drawn before, and moves along the sum of their decoder rows.
     """
+    changes, drawn = _planned(prompt, dictionary, exchanges, seed, massive_norm)
+    return _exchanged(changed(prompt, changes), drawn)
+
+
+def exchange_in(
+    prompts: Sequence[PromptPass],
+    dictionary: Dictionary,
+    exchanges: Sequence[Sequence[Exchange]],
+    seeds: Sequence[int],
+    massive_norm: float = math.inf,
+) -> list[Exchanged]:
+    """The exchanges of each of many prompts, with its own seed, as `exchange` makes those of one."""
+    planned = [
+        _planned(prompt, dictionary, own, seed, massive_norm)
+        for prompt, own, seed in zip(prompts, exchanges, seeds, strict=True)
+    ]
+    made = changed_prompts(prompts, [changes for changes, _ in planned])
+    return [_exchanged(outcomes, drawn) for outcomes, (_, drawn) in zip(made, planned, strict=True)]
+
+
+def _planned(
+    prompt: PromptPass, dictionary: Dictionary, exchanges: Sequence[Exchange], seed: int, massive_norm: float
+) -> tuple[Changes, list[tuple[int, ...]]]:
+    """The changes of b exchanges and, after them, of their b controls; and the random features of each."""
     read = read_positions(prompt.encoded.special, prompt.x, massive_norm)
     codes = dictionary.encode(prompt.x)
     rng = Random(seed)
@@ -70,17 +95,13 @@ def exchange(
             rows += [row] * len(places)
             positions += places
             steps.append(step)
-    n, device = len(exchanges), prompt.x.device
     flat = torch.cat(steps) if steps else prompt.x.new_zeros(0, prompt.x.shape[1])
-    made = changed(
-        prompt,
-        Changes(
-            2 * n,
-            torch.tensor(rows, dtype=torch.int64),
-            torch.tensor(positions, dtype=torch.int64, device=device),
-            flat,
-        ),
-    )
+    where = torch.tensor(positions, dtype=torch.int64, device=prompt.x.device)
+    return Changes(2 * len(exchanges), torch.tensor(rows, dtype=torch.int64), where, flat), drawn
+
+
+def _exchanged(made: Outcomes, drawn: list[tuple[int, ...]]) -> Exchanged:
+    n = len(drawn)
     return Exchanged(
         Outcomes(made.differences[:n], made.predicted[:n]),
         Outcomes(made.differences[n:], made.predicted[n:]),

@@ -5,7 +5,7 @@ goes on from the keys and values of the first one; the blocks before the hookpoi
 changes; and the unembedding sees only the places that are read.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -77,7 +77,14 @@ def read_prompt(subject: Subject, hookpoint: str, encoded: Encoded, answer: Answ
 
     Raises AtlasError when a pass calls the hookpoint's module never or more than once.
     """
-    t = len(encoded)
+    return read_alike(subject, hookpoint, [(encoded, answer)], can_go_on(subject, encoded))[0]
+
+
+def read_alike(
+    subject: Subject, hookpoint: str, asked: Sequence[tuple[Encoded, Answer]], use_cache: bool
+) -> list[PromptPass]:
+    """Prompts of one length, whose answers' branches are of one length each."""
+    t = len(asked[0][0])
     leaf: Tensor | None = None
 
     def held(hidden: Tensor) -> Tensor:
@@ -87,29 +94,31 @@ def read_prompt(subject: Subject, hookpoint: str, encoded: Encoded, answer: Answ
         # The target's own tokens are no part of the prompt: what they give stays as it is.
         return torch.cat([leaf, hidden[:, t:].detach()], dim=1)
 
-    reusable = can_go_on(subject, encoded)
     with torch.enable_grad():
-        outputs = [
-            _read(subject, hookpoint, _continued(encoded, branch[:-1]), held, len(branch), use_cache=reusable)
-            for branch in answer.branches
-        ]
-        read = [scores[0] for scores, _ in outputs]
-        difference = answer.difference(read)
+        outputs = []
+        for branches in zip(*(answer.branches for _, answer in asked), strict=True):
+            rows = [continued(encoded, ids[:-1]) for (encoded, _), ids in zip(asked, branches, strict=True)]
+            outputs.append(read_through(subject, hookpoint, rows, held, len(branches[0]), use_cache=use_cache))
+        read = [[scores[row] for scores, _ in outputs] for row in range(len(asked))]
+        differences = [answer.difference(own) for (_, answer), own in zip(asked, read, strict=True)]
         if leaf is None:
             raise AtlasError(f"{subject.name} never calls {hookpoint}.")
-        (gradient,) = torch.autograd.grad(difference, leaf)
-    return PromptPass(
-        subject,
-        hookpoint,
-        encoded,
-        answer,
-        x=leaf[0].detach().float(),
-        gradient=gradient[0].float(),
-        difference=float(difference.detach()),
-        predicted_id=int(read[0][0].argmax()),
-        is_correct=read[0].argmax(dim=-1).tolist() == list(answer.target),
-        kept=kept_of(outputs[0][1], t) if reusable else None,
-    )
+        (gradient,) = torch.autograd.grad(torch.stack(differences).sum(), leaf)
+    return [
+        PromptPass(
+            subject,
+            hookpoint,
+            encoded,
+            answer,
+            x=leaf[row].detach().float(),
+            gradient=gradient[row].float(),
+            difference=float(differences[row].detach()),
+            predicted_id=int(read[row][0][0].argmax()),
+            is_correct=read[row][0].argmax(dim=-1).tolist() == list(answer.target),
+            kept=kept_of(outputs[0][1], t) if use_cache else None,
+        )
+        for row, (encoded, answer) in enumerate(asked)
+    ]
 
 
 def changed(prompt: PromptPass, changes: Changes, batch_tokens: int = BATCH_TOKENS) -> Outcomes:
@@ -120,7 +129,7 @@ def changed(prompt: PromptPass, changes: Changes, batch_tokens: int = BATCH_TOKE
     differences = torch.empty(changes.count)
     predicted = torch.empty(changes.count, dtype=torch.int64)
     for rows, start in _groups(prompt, changes, batch_tokens):
-        delta = _dense(prompt, changes, rows, start)
+        delta = dense(prompt, changes, rows, start)
         with torch.no_grad():
             read = [_read_on(prompt, branch, delta, start) for branch in prompt.answer.branches]
         differences[rows] = prompt.answer.difference(read).cpu()
@@ -150,7 +159,7 @@ def _groups(prompt: PromptPass, changes: Changes, batch_tokens: int) -> Iterator
         yield torch.tensor(group), int(starts[group[-1]])
 
 
-def _dense(prompt: PromptPass, changes: Changes, rows: Tensor, start: int) -> Tensor:
+def dense(prompt: PromptPass, changes: Changes, rows: Tensor, start: int) -> Tensor:
     """float32 [len(rows), t - start, d]."""
     place = torch.full((changes.count,), -1)
     place[rows] = torch.arange(len(rows))
@@ -164,7 +173,7 @@ def _dense(prompt: PromptPass, changes: Changes, rows: Tensor, start: int) -> Te
 
 def _read_on(prompt: PromptPass, branch: tuple[int, ...], delta: Tensor, start: int) -> Tensor:
     """Logits [b, k, v] at the places of a branch's k tokens, after b changes from `start` on."""
-    encoded = _continued(prompt.encoded, branch[:-1])
+    encoded = continued(prompt.encoded, branch[:-1])
     cache = None if prompt.kept is None or start == 0 else cut_back(prompt.kept, start)
     rows = 1 if widens(prompt.subject) else len(delta)
     if cache is not None:
@@ -173,26 +182,32 @@ def _read_on(prompt: PromptPass, branch: tuple[int, ...], delta: Tensor, start: 
     def change(hidden: Tensor) -> Tensor:
         if cache is not None:
             widen(cache, start, len(delta))
-        tail = hidden.shape[1] - delta.shape[1]
-        padded = torch.nn.functional.pad(delta, (0, 0, 0, tail)) if tail else delta
-        return hidden + padded.to(hidden.dtype)
+        return added(hidden, delta)
 
     begin = 0 if cache is None else start
-    return _read(prompt.subject, prompt.hookpoint, encoded, change, len(branch), cache, begin, rows)[0]
+    return read_through(prompt.subject, prompt.hookpoint, [encoded] * rows, change, len(branch), cache, begin)[0]
 
 
-def _read(
+def added(hidden: Tensor, delta: Tensor) -> Tensor:
+    """`delta` [b, t, d] added to what the hookpoint gives [b, t or more, d]."""
+    tail = hidden.shape[1] - delta.shape[1]
+    padded = torch.nn.functional.pad(delta, (0, 0, 0, tail)) if tail else delta
+    return hidden + padded.to(hidden.dtype)
+
+
+def read_through(
     subject: Subject,
     hookpoint: str,
-    encoded: Encoded,
+    rows: Sequence[Encoded],
     replacement: Callable[[Tensor], Tensor],
     places: int,
     cache: Any = None,
     start: int = 0,
-    rows: int = 1,
     use_cache: bool = False,
 ) -> tuple[Tensor, Any]:
-    """Logits [b, places, v] at the last positions of a pass with a replaced hookpoint output, and all that it gave."""
+    """Logits [b, places, v] at the last positions of a pass over `rows` of one length with a replaced hookpoint output,
+    and all that it gave.
+    """
     calls = 0
 
     def counted(hidden: Tensor) -> Tensor:
@@ -200,7 +215,7 @@ def _read(
         calls += 1
         return replacement(hidden)
 
-    inputs: dict[str, Any] = dict(collate(subject, [encoded] * rows))
+    inputs: dict[str, Any] = dict(collate(subject, rows))
     if cache is not None:
         inputs |= {"input_ids": inputs["input_ids"][:, start:], "cache": cache}
     if use_cache or cache is not None:
@@ -216,7 +231,7 @@ def _read(
     return logits_of(subject, output)[:, -places:], output
 
 
-def _continued(encoded: Encoded, ids: tuple[int, ...]) -> Encoded:
+def continued(encoded: Encoded, ids: tuple[int, ...]) -> Encoded:
     """The prompt with some text tokens after it."""
     if not ids:
         return encoded

@@ -1,8 +1,7 @@
 """One training loop for every architecture."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import astuple, dataclass, fields
 from itertools import chain
 
@@ -16,15 +15,13 @@ from sae.dictionaries.initialisation import geometric_median, unit_rows
 from sae.dictionaries.resampling import Resampler
 from sae.dictionaries.row_adam import RowAdam
 from sae.errors import AtlasError
+from sae.threads import threads_for
 
 _EXPLODED = 100.0
 """Reconstructions this many times worse than the batch's mean end the run."""
 _HISTORY_POINTS = 200
 _UNCHECKED_STEPS = 16
 """Steps whose losses may wait on another device before they are looked at: reading one stops its queue."""
-_ONE_THREAD_PRODUCTS = 10**9
-"""Multiplications of a step's encoder below which one thread is used: waking a second one costs more than it does, and
-on a busy machine twenty times more."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +139,7 @@ class Training:
 
     def advance(self, batch: Tensor) -> TrainingPoint | None:
         """One optimiser step on raw activations [n, d_in]; the point, at the steps that `history` keeps."""
-        with _threads(batch.numel() * len(self._sae.decoder)):
+        with threads_for(batch.numel() * len(self._sae.decoder)):
             return self._advance(self._scale * batch.to(self._device).float())
 
     def _advance(self, x: Tensor) -> TrainingPoint | None:
@@ -230,16 +227,6 @@ class Training:
         """The dictionary as it is now, with `scale` folded in."""
         self._refuse_divergence(self.step)
         return TrainedSAE(fold_scale(self._sae.dictionary(), self._scale).to("cpu"), list(self.history))
-
-
-@contextmanager
-def _threads(products: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1 if products < _ONE_THREAD_PRODUCTS else before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def schedule(step: int, steps: int, warmup: float, decay: float) -> float:

@@ -8,7 +8,7 @@ from sae.causal.ablation import ablate
 from sae.causal.answer import Answer
 from sae.causal.attribution import attribute
 from sae.causal.correlation import spearman
-from sae.causal.passes import read_prompt
+from sae.causal.many_prompts import read_prompts
 from sae.dictionaries.dictionary import Dictionary
 from sae.evaluation.measures import Measure, mean
 from sae.models.encoding import Encoded
@@ -40,8 +40,7 @@ def attribution_agreement(
     """
     correlations: list[float] = []
     controls: list[float] = []
-    for prompt in prompts:
-        read = read_prompt(subject, hookpoint, prompt.encoded, prompt.answer)
+    for read in read_prompts(subject, hookpoint, [(prompt.encoded, prompt.answer) for prompt in prompts]):
         found = attribute(read, dictionary, massive_norm)
         rows = found.strongest(max_ablated)
         activations = found.activations[rows]

@@ -13,8 +13,9 @@ import torch
 
 from sae.causal.answer import Answer
 from sae.causal.attribution import attribute
-from sae.causal.exchange import Exchange, exchange
-from sae.causal.passes import PromptPass, read_prompt
+from sae.causal.exchange import Exchange, exchange_in
+from sae.causal.many_prompts import read_prompts
+from sae.causal.passes import PromptPass
 from sae.dictionaries.dictionary import Dictionary
 from sae.evaluation.measures import Measure, share
 from sae.evaluation.stand_ins import StandIn
@@ -69,19 +70,23 @@ def chain_measures(
     """
     asked = _prompts(subject, seed)
     counts = {name: [0, 0] for name in ("chain_in_top10", "state_active", "swap_follows", "chain_swap")}
-    for number, prompt in enumerate(asked):
-        own, other = (_present(chain, stand_ins) for chain in (prompt.chain, prompt.other))
-        read = read_prompt(subject, hookpoint, prompt.encoded, Answer((prompt.target_id,), (prompt.other_id,)))
+    chains = [tuple(_present(chain, stand_ins) for chain in (prompt.chain, prompt.other)) for prompt in asked]
+    answers = [(prompt.encoded, Answer((prompt.target_id,), (prompt.other_id,))) for prompt in asked]
+    passes = read_prompts(subject, hookpoint, answers)
+    swaps = [
+        [_swap(own, other, ("state",), 1.0, places), _swap(own, other, CHAIN, CHAIN_STRENGTH, places)]
+        for (own, other), places in zip(chains, map(_places, asked), strict=True)
+    ]
+    made = exchange_in(passes, dictionary, swaps, range(seed, seed + len(asked)), massive_norm)
+    for number, (prompt, read, (own, other)) in enumerate(zip(asked, passes, chains, strict=True)):
         top = _top_features(read, dictionary, massive_norm)
         _note(counts["chain_in_top10"], bool(top & _indices(own)), bool(top & _indices(other)))
         active = _active_features(read, dictionary)
         _note(counts["state_active"], *(bool(active & _indices(c, ("state",))) for c in (own, other)))
-        places = _places(prompt)
-        swaps = [_swap(own, other, ("state",), 1.0, places), _swap(own, other, CHAIN, CHAIN_STRENGTH, places)]
-        made = exchange(read, dictionary, swaps, seed + number, massive_norm)
         for row, name in enumerate(("swap_follows", "chain_swap")):
-            follows = (int(outcome.predicted[row]) == prompt.other_id for outcome in (made.after, made.control))
-            _note(counts[name], *(bool(swaps[row].put) and one for one in follows))
+            outcomes = (made[number].after, made[number].control)
+            follows = (int(outcome.predicted[row]) == prompt.other_id for outcome in outcomes)
+            _note(counts[name], *(bool(swaps[number][row].put) and one for one in follows))
     measures = []
     for name, (hits, controls) in counts.items():
         measure = share(name, hits, len(asked), "prompts")

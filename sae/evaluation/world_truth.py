@@ -11,6 +11,7 @@ import polars as pl
 from torch import Tensor
 
 from sae.causal.answer import Answer
+from sae.causal.passes import BATCH_TOKENS
 from sae.dictionaries.dictionary import Dictionary
 from sae.evaluation.agreement import Asked, attribution_agreement
 from sae.evaluation.exams import Exercise, exam
@@ -22,6 +23,7 @@ from sae.evaluation.world_chains import chain_measures
 from sae.evaluation.world_questions import answer_id, encode_question
 from sae.evaluation.world_steering import steering_measure
 from sae.models.subject import Subject
+from sae.threads import threads_for
 from sae.world.facts import LANGUAGES, Facts, load_facts
 from sae.world.truth import ExamKind, questions
 
@@ -59,13 +61,15 @@ def world_measures(
     Attribution is held against ablation over `N_PROMPTS` composed held-out questions drawn by the seed: the right
     answer's logit minus that of another answer to the same relation, as Sacramento minus Albany.
     """
-    return [
-        *exam_measures(subject, seed),
-        *neighborhood_measures(dictionary.W_dec, concept_scores, seed),
-        attribution_agreement(subject, hookpoint, dictionary, _prompts(subject, seed), seed, massive_norm=massive_norm),
-        *chain_measures(subject, hookpoint, dictionary, stand_ins, seed, massive_norm),
-        steering_measure(subject, hookpoint, dictionary, stand_ins, massive_norm),
-    ]
+    exams, asked = exam_measures(subject, seed), _prompts(subject, seed)
+    with threads_for(subject.n_parameters * BATCH_TOKENS):
+        return [
+            *exams,
+            *neighborhood_measures(dictionary.W_dec, concept_scores, seed),
+            attribution_agreement(subject, hookpoint, dictionary, asked, seed, massive_norm=massive_norm),
+            *chain_measures(subject, hookpoint, dictionary, stand_ins, seed, massive_norm),
+            steering_measure(subject, hookpoint, dictionary, stand_ins, massive_norm),
+        ]
 
 
 def neighborhood_measures(decoder: Tensor, concept_scores: pl.DataFrame, seed: int) -> list[Measure]:
