@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import transformers
-from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES  # pyright: ignore[reportPrivateImportUsage]
 
 from sae.errors import AtlasError
 
@@ -31,6 +30,11 @@ def load_processor(place: str, revision: str | None, config: Any, tokenizer: Any
     Its video processor, which would need torchvision, is left out: no corpus here holds videos.
     Raises AtlasError where the model's type has no processor, OSError where its files are missing.
     """
+    # Imported here: what it brings along takes seconds, and only models that read pictures have a processor.
+    from transformers.models.auto.processing_auto import (
+        PROCESSOR_MAPPING_NAMES,  # pyright: ignore[reportPrivateImportUsage]
+    )
+
     name = PROCESSOR_MAPPING_NAMES.get(config.model_type)
     known: Any = getattr(transformers, name) if name else None
     if known is None:
