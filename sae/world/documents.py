@@ -61,9 +61,10 @@ def draw_document(world: World, rng: Random) -> Document:
         name = rng.choice(tuple(APPEARANCES))
         subject = picture_subject(world, name, language, rng)
         pool = world.one_hop if rng.random() < _PICTURE_ONE_HOP else world.composed
-        fact = _draw_fact([q for q in pool if q.subject == name], rng)
+        fact = _draw_fact_of([q for q in pool if q.subject == name], rng)
         return Document(_sentence(world, fact, language, subject, rng), language, topic, name)
-    fact = _draw_fact(world.one_hop if topic == "one_hop" else world.composed, rng)
+    told = world.one_hop if topic == "one_hop" else world.composed_by_question[rng.random() < _LOCATED]
+    fact = rng.choice(told)
     subject = named_subject(world, fact.subject, language, rng)
     return Document(_sentence(world, fact, language, subject, rng), language, topic)
 
@@ -148,8 +149,8 @@ def _sentence(world: World, fact: Fact, language: str, subject: Subject, rng: Ra
     return tuple(composed_sentence(world.facts, fact, language, subject, aside))
 
 
-def _draw_fact(told: list[Fact], rng: Random) -> Fact:
-    """One of the told; of composed ones a quarter asks for the place itself."""
+def _draw_fact_of(told: list[Fact], rng: Random) -> Fact:
+    """One of what is told of a subject; of composed ones a quarter asks for the place itself."""
     if told[0].place is not None:
         located = rng.random() < _LOCATED
         told = [q for q in told if (q.relation is None) == located] or told

@@ -6,7 +6,7 @@ those of 2024. A name is what people write, and it is one token.
 
 import csv
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.resources import files
 
 LANGUAGES = ("en", "es", "de", "ja")
@@ -123,6 +123,7 @@ def load_facts() -> Facts:
     return Facts(entities, table)
 
 
+@cache
 def concept_id(kind: str, name: str) -> str:
     """Id of a concept in the truth tables."""
     letters = "".join(letter if letter.isalnum() else " " for letter in name.lower())

@@ -46,6 +46,11 @@ class World:
         """The composed facts that are told."""
         return [q for q in self.facts.composed if q.subject not in self.strict and q.key not in self.held_out]
 
+    @cached_property
+    def composed_by_question(self) -> dict[bool, list[Fact]]:
+        """The composed facts that are told: under True those that ask for the place itself."""
+        return {located: [q for q in self.composed if (q.relation is None) == located] for located in (False, True)}
+
 
 def make_world(seed: int) -> World:
     """Read the facts and divide them: 15% of composed facts and of sums held out, a quarter of the players strict.

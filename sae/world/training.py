@@ -1,6 +1,8 @@
 """Training of the world's model from nothing: Muon for the matrices, AdamW for the rest."""
 
+import math
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +12,7 @@ from torch import Tensor
 
 from sae.corpora.documents import IMAGE_MARK
 from sae.errors import AtlasError
+from sae.threads import one_thread
 from sae.world.codec import PATCHES, WorldCodec, build_codec
 from sae.world.documents import Document, draw_document
 from sae.world.model import WorldLM, WorldLMConfig
@@ -19,6 +22,9 @@ from sae.world.split import World, branch_rng, branch_seed, make_world
 ROW = 64
 """Positions of a packed row; no document is longer."""
 _BATCH = 64
+_PARTS = 2
+"""Parts of a batch that are computed side by side, each on one thread: threads that share every operation wait for one
+another a thousand times a step."""
 _MATRIX_RATE = 4e-3
 _MATRIX_DECAY = 0.5
 _OTHER_RATE = 1.5e-2
@@ -54,39 +60,45 @@ def train_world_lm(
     model = WorldLM(WorldLMConfig(vocabulary_size=codec.vocabulary_size), generator)
     optimisers = _optimisers(model)
     schedules = [torch.optim.lr_scheduler.LambdaLR(o, lambda step: _rate(step, steps)) for o in optimisers]
-    for step, batch in enumerate(_stream(make_world(seed), codec, steps)):
-        loss = _loss(model, batch)
-        if not torch.isfinite(loss):
-            raise AtlasError(f"The world model's loss is {loss.item()} at step {step}: lower its learning rate.")
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimiser, schedule in zip(optimisers, schedules, strict=True):
-            optimiser.step()
-            optimiser.zero_grad()
-            schedule.step()
-        on_step(step + 1, steps)
+    # One thread more, which draws the next batch meanwhile.
+    with one_thread(), ThreadPoolExecutor(_PARTS + 1) as pool:
+        for step, batch in enumerate(_drawn_ahead(_stream(make_world(seed), codec, steps), pool)):
+            loss = _backward(model, batch, pool)
+            if not math.isfinite(loss):
+                raise AtlasError(f"The world model's loss is {loss} at step {step}: lower its learning rate.")
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            list(pool.map(lambda optimiser: optimiser.step(), optimisers))
+            for schedule in schedules:
+                schedule.step()
+            on_step(step + 1, steps)
     return model.eval().requires_grad_(False)
 
 
 def make_batch(documents: list[Document], codec: WorldCodec, views: np.random.Generator) -> Batch:
     """Documents and fresh views of their pictures as tensors, [b, 64] with as few rows as first fit finds."""
     encoded = [_row(document, codec) for document in documents]
-    rows = _pack([len(row) for row in encoded])
+    rows = _pack([len(ids) for ids, _ in encoded])
     shape = (len(rows), ROW)
-    input_ids, numbers, weights = torch.full(shape, codec.pad_id), torch.full(shape, -1), torch.zeros(shape)
+    input_ids, numbers = np.full(shape, codec.pad_id, np.int64), np.full(shape, -1, np.int64)
+    weights = np.zeros(shape, np.float32)
     pictures = []
     for index, row in enumerate(rows):
         start = 0
         for number in row:
-            ids, document_weights = zip(*encoded[number], strict=True)
+            ids, document_weights = encoded[number]
             place = slice(start, start := start + len(ids))
-            input_ids[index, place] = torch.tensor(ids)
-            weights[index, place] = torch.tensor(document_weights)
+            input_ids[index, place] = ids
+            weights[index, place] = document_weights
             numbers[index, place] = number
             if name := documents[number].picture:
                 pictures.append(draw_view(name, views))
-    images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255 if pictures else None
-    return Batch(input_ids, numbers, weights, images)
+    images = torch.from_numpy(_in_floats(pictures)) if pictures else None
+    return Batch(torch.from_numpy(input_ids), torch.from_numpy(numbers), torch.from_numpy(weights), images)
+
+
+def _in_floats(pictures: list[np.ndarray]) -> np.ndarray:
+    """uint8 [24, 24, 3] as float32 [n, 3, 24, 24] in 0..1."""
+    return np.stack(pictures).transpose(0, 3, 1, 2).astype(np.float32, order="C") / np.float32(255)
 
 
 def _pack(lengths: list[int]) -> list[list[int]]:
@@ -100,14 +112,15 @@ def _pack(lengths: list[int]) -> list[list[int]]:
     return [row for row, _ in rows]
 
 
-def _row(document: Document, codec: WorldCodec) -> list[tuple[int, float]]:
+def _row(document: Document, codec: WorldCodec) -> tuple[list[int], list[float]]:
     """Id and weight of each position."""
-    row = [(codec.bos_id, 0.0)]
+    ids, weights = [codec.bos_id], [0.0]
     for piece in document.pieces:
         # What a picture looks like is not predicted.
         copies, weight = (PATCHES, 0.0) if piece.token == IMAGE_MARK else (1, piece.weight)
-        row += [(codec.ids[piece.token], weight)] * copies
-    return row
+        ids += [codec.ids[piece.token]] * copies
+        weights += [weight] * copies
+    return ids, weights
 
 
 def _stream(world: World, codec: WorldCodec, steps: int) -> Iterator[Batch]:
@@ -117,19 +130,60 @@ def _stream(world: World, codec: WorldCodec, steps: int) -> Iterator[Batch]:
         yield make_batch([draw_document(world, rng) for _ in range(_BATCH)], codec, views)
 
 
-def _loss(model: WorldLM, batch: Batch) -> Tensor:
+def _drawn_ahead(batches: Iterator[Batch], pool: ThreadPoolExecutor) -> Iterator[Batch]:
+    following = pool.submit(next, batches, None)
+    while (batch := following.result()) is not None:
+        following = pool.submit(next, batches, None)
+        yield batch
+
+
+def _backward(model: WorldLM, batch: Batch, pool: ThreadPoolExecutor) -> float:
+    """Set the gradients of the loss over a batch, and return it. Its parts are computed side by side.
+
+    What is added to what does not depend on the number of processors.
+    """
+    total, parameters = batch.weights[:, 1:].sum(), list(model.parameters())
+
+    def part_of(part: Batch) -> tuple[float, tuple[Tensor, ...]]:
+        loss = _summed_loss(model, part) / total
+        # A part without pictures has no gradient for them.
+        return loss.item(), torch.autograd.grad(loss, parameters, materialize_grads=True)
+
+    losses, gradients = zip(*pool.map(part_of, _parts(batch)), strict=True)
+    for parameter, *parts in zip(parameters, *gradients, strict=True):
+        parameter.grad = torch.stack(parts).sum(dim=0)
+    return sum(losses)
+
+
+def _parts(batch: Batch) -> list[Batch]:
+    """The batch as `_PARTS` batches of about as many rows."""
+    pictures = (batch.input_ids == WorldCodec.image_id).sum(dim=1) // PATCHES
+    parts = []
+    for rows in torch.arange(len(batch.input_ids)).tensor_split(_PARTS):
+        start, stop = pictures[: rows[0]].sum(), pictures[: rows[-1] + 1].sum()
+        images = None if batch.images is None or start == stop else batch.images[start:stop]
+        parts.append(Batch(batch.input_ids[rows], batch.documents[rows], batch.weights[rows], images))
+    return parts
+
+
+def _summed_loss(model: WorldLM, batch: Batch) -> Tensor:
     weights = batch.weights[:, 1:]
     wanted = weights > 0
     stream = model.residual(batch.input_ids, batch.images, batch.documents)[:, :-1]
     losses = F.cross_entropy(model.readout(stream[wanted]), batch.input_ids[:, 1:][wanted], reduction="none")
-    return (losses * weights[wanted]).sum() / weights.sum()
+    return (losses * weights[wanted]).sum()
 
 
 def _optimisers(model: WorldLM) -> list[torch.optim.Optimizer]:
-    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and not name.startswith("embedding")]
-    others = [p for name, p in model.named_parameters() if p.ndim != 2 or name.startswith("embedding")]
+    """Two for the matrices, which take about as long as each other: those of the pictures, and those of the blocks."""
+    named = list(model.named_parameters())
+    matrices = [(name, p) for name, p in named if p.ndim == 2 and not name.startswith("embedding")]
+    others = [p for name, p in named if p.ndim != 2 or name.startswith("embedding")]
+    of_pictures = [p for name, p in matrices if name.startswith("picture")]
+    of_blocks = [p for name, p in matrices if not name.startswith("picture")]
     return [
-        torch.optim.Muon(matrices, lr=_MATRIX_RATE, weight_decay=_MATRIX_DECAY),
+        torch.optim.Muon(of_pictures, lr=_MATRIX_RATE, weight_decay=_MATRIX_DECAY),
+        torch.optim.Muon(of_blocks, lr=_MATRIX_RATE, weight_decay=_MATRIX_DECAY),
         torch.optim.AdamW(others, lr=_OTHER_RATE, weight_decay=_OTHER_DECAY),
     ]
 
