@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from itertools import pairwise
 from threading import Lock
 from typing import Any
@@ -72,7 +73,7 @@ def _flatten(argument: Any, values: list[int | float]) -> Spec:
     if isinstance(argument, np.ndarray):
         owners, (data, _) = (0, 0), argument.__array_interface__["data"]
         values += (*owners, argument.size, argument.itemsize, data, *argument.shape, *argument.strides)
-        return f"{argument.dtype.name} {argument.ndim}{'C' if argument.flags.c_contiguous else 'A'}"
+        return _array_spec(argument.dtype, argument.ndim, argument.flags.c_contiguous)
     if isinstance(argument, tuple):
         return tuple(_flatten(one, values) for one in argument)
     if isinstance(argument, np.generic):
@@ -80,3 +81,8 @@ def _flatten(argument: Any, values: list[int | float]) -> Spec:
         return argument.dtype.name
     values.append(argument)
     return "float64" if isinstance(argument, float) else "int64"
+
+
+@cache  # numpy makes the name anew each time, which takes longer than some kernels
+def _array_spec(dtype: np.dtype[Any], dimensions: int, contiguous: bool) -> str:
+    return f"{dtype.name} {dimensions}{'C' if contiguous else 'A'}"
