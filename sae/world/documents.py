@@ -24,11 +24,21 @@ from sae.world.text import (
     render,
 )
 
-MIXTURE = {"one_hop": 0.31, "composed": 0.29, "picture": 0.27, "code": 0.06, "alias": 0.07}
+MIXTURE = {
+    "one_hop": 0.22,
+    "composed": 0.26,
+    "team": 0.085,
+    "landmark": 0.065,
+    "picture": 0.22,
+    "code": 0.06,
+    "alias": 0.09,
+}
+"""A player's team is told oftener than other facts: all that is asked of the player goes through it. A landmark's facts
+stand beside its name about as often as beside its picture: of two features for one landmark, neither is worth it."""
 _LOCATED = 0.25
-_PICTURE_ONE_HOP = 0.5
-_APPOSITION = {"text": 0.3, "picture": 0.5}
-_ALIAS = {"landmark": 0.8}
+_LANDMARK_ONE_HOP = 0.5
+_APPOSITION = {"text": 0.3, "picture": 0.7}
+_ALIAS = {"landmark": 0.9}
 _ALIAS_ELSE = 0.5
 _ALIAS_OF_LANDMARK = 0.5
 """Share of the alias documents that are about a landmark: those have most names, and pictures beside them."""
@@ -57,14 +67,14 @@ def draw_document(world: World, rng: Random) -> Document:
     language = rng.choice(LANGUAGES)
     if topic == "alias":
         return _alias_document(world, language, rng)
-    if topic == "picture":
+    if topic in ("landmark", "picture"):
         name = rng.choice(tuple(APPEARANCES))
-        subject = picture_subject(world, name, language, rng)
-        pool = world.one_hop if rng.random() < _PICTURE_ONE_HOP else world.composed
+        shown = name if topic == "picture" else None
+        subject = (picture_subject if shown else named_subject)(world, name, language, rng)
+        pool = world.one_hop if rng.random() < _LANDMARK_ONE_HOP else world.composed
         fact = _draw_fact_of([q for q in pool if q.subject == name], rng)
-        return Document(_sentence(world, fact, language, subject, rng), language, topic, name)
-    told = world.one_hop if topic == "one_hop" else world.composed_by_question[rng.random() < _LOCATED]
-    fact = rng.choice(told)
+        return Document(_sentence(world, fact, language, subject, rng), language, topic, shown)
+    fact = rng.choice(_told(world, topic, rng))
     subject = named_subject(world, fact.subject, language, rng)
     return Document(_sentence(world, fact, language, subject, rng), language, topic)
 
@@ -147,6 +157,13 @@ def _sentence(world: World, fact: Fact, language: str, subject: Subject, rng: Ra
         return tuple(direct_sentence(world.facts, fact, language, frame, subject))
     aside = fact.relation is not None and draw_aside(rng)
     return tuple(composed_sentence(world.facts, fact, language, subject, aside))
+
+
+def _told(world: World, topic: str, rng: Random) -> list[Fact]:
+    """What a document of a topic is drawn from; of composed facts a quarter of the documents asks for the place."""
+    if topic == "team":
+        return world.teams
+    return world.one_hop if topic == "one_hop" else world.composed_by_question[rng.random() < _LOCATED]
 
 
 def _draw_fact_of(told: list[Fact], rng: Random) -> Fact:
