@@ -36,11 +36,6 @@ class World:
         """The one-hop facts that are told: of a strict player the team alone."""
         return [q for q in self.facts.one_hop if q.subject not in self.strict or q.relation == "team"]
 
-    @cached_property
-    def teams(self) -> list[Fact]:
-        """The team of each player."""
-        return [q for q in self.one_hop if q.relation == "team"]
-
     def told_frames(self, fact: Fact, language: str) -> list[int]:
         """The frames, 0 or 1, in which a one-hop fact is told in a language."""
         asked = (fact.subject, fact.relation, language)
