@@ -16,9 +16,9 @@ class Gate:
 
     metric: str
     recipe: str
-    """`large` for what one feature stands for and does; `medium`, whose many active latents leave the smallest error, for
-    what attribution says of all of them; `small`, whose few latents must be general, for what runs through several. The
-    sizes are sides of one trade: Scaling Monosemanticity has three for the same reason."""
+    """`large` for what one feature stands for and does; `medium`, whose many active latents leave the smallest error,
+    for what attribution says of all of them; `small`, whose few latents must be general, for what runs through several.
+    The sizes are sides of one trade: Scaling Monosemanticity has three for the same reason."""
     must: float | None
     goal: float | None
     at_most: bool = False
