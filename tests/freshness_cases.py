@@ -1,6 +1,7 @@
 """What a refresh makes again after each change, as a table: tests run it, `python tests/freshness_cases.py` prints it.
 
-The platform it is about: a site that reads the demo world (two shards) and a folder of text files, and two recipes.
+The platform it is about: a site that reads the demo world (two shards) and a folder of text files, two recipes, a
+question and a swap in it. The last file by its shard's name is held out: no dictionary is trained on it.
 """
 
 from collections.abc import Callable
@@ -37,6 +38,11 @@ TEXTS = {
 }
 """Words that the world's model knows."""
 NEW_TEXT = "The state where Kobe Bryant played basketball"
+HELD_OUT = "c.txt"
+CONCEPTS = """\
+concepts:
+- {name: Texas, kind: state, positive: [Dallas, Houston], negative: [Los Angeles, San Francisco]}
+"""
 
 
 class Case(NamedTuple):
@@ -65,6 +71,12 @@ def add_files(config: dict[str, Any]) -> None:
     """The tiny config with a corpus of files beside the world."""
     config["corpora"]["mine"] = {"source": "files", "paths": ["*.txt"], "shards": 2}
     config["sites"][0]["corpora"] = ["world", "mine"]
+
+
+def platform(config: dict[str, Any]) -> None:
+    """The tiny config with a corpus of files, and a swap of its question."""
+    add_files(config)
+    config["swaps"] = [{"prompt": "kobe", "out": ["California"], "put": ["Texas"]}]
 
 
 def by_hand(config: dict[str, Any]) -> None:
@@ -98,6 +110,9 @@ CASES = (
          touch=lambda f: (f / "b.txt").write_text(TEXTS["b.txt"] + "\n")),
     Case("a document", ("corpus", "activations", "activation_set", *AFTER_TRAINING), shards=1,
          touch=lambda f: (f / "b.txt").write_text(NEW_TEXT)),
+    Case("a document of a held-out shard, which leaves every dictionary's id",
+         ("corpus", "activations", "activation_set", *AFTER_TRAINING), shards=1,
+         touch=lambda f: (f / HELD_OUT).write_text(NEW_TEXT)),
     Case("a new file", ("corpus", "activations", "activation_set", *AFTER_TRAINING), shards=1,
          touch=lambda f: (f / "aa.txt").write_text(NEW_TEXT)),
     Case("a new file, where dictionaries train by hand", ("corpus", "activations", "activation_set"), shards=1,
@@ -110,6 +125,12 @@ CASES = (
     Case("a threshold that all meet", ("dictionary", *CATALOG), edit=lambda c: c["checks"].update(fvu=0.99)),
     Case("one question", ("attributions", "steering", "attribution_edges", *CATALOG),
          edit=lambda c: c["prompts"][0].update(target="Boston")),
+    Case("a swap's strength", ("steering", *CATALOG), edit=lambda c: c["swaps"][0].update(strength=2)),
+    Case("from how many features on neighbours are approximate: more than there are", ("neighbors", "cross_neighbors"),
+         edit=lambda c: c.update(neighbors={"exact_below": 100_000})),
+    Case("a list of concepts, of which a world's own model takes none", ("evaluation",),
+         edit=lambda c: c.update(concepts="concepts.yaml"),
+         touch=lambda f: (f / "concepts.yaml").write_text(CONCEPTS)),
     Case("a person's word on a label", CATALOG, touch=review),
     Case("a steering prompt", ("steering", *CATALOG), edit=lambda c: c["steering"].update(prompts=[NEW_TEXT])),
     Case("the code of one asset, whose result is the same", ("neighbors",), code="neighbors"),

@@ -1,28 +1,21 @@
 """Dagster's own daemon on a platform: it finds new files by itself, and a kill costs nothing but time."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from daemons import daemon, kill, wait_for
 from freshness_cases import NEW_TEXT, TEXTS, add_files
-from tiny_pipeline import QUESTION, environment, instance, write_config
+from tiny_pipeline import QUESTION, instance, write_config
 
 from orchestration.reaping import REFRESH_TAG
-from orchestration.runner import dagster_home, open_session
+from orchestration.runner import open_session
 from sae.catalog import open_catalog
 from sae.catalog.checks import check_candidate
 from sae.config import load_workspace
 from sae.storage import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
-PATIENCE_S = 800
 
 
 def watched(config):
@@ -30,43 +23,6 @@ def watched(config):
     config["dictionaries"].pop("large")
     config["steering"]["max_features"] = 0
     config["schedule"] = {"watch_seconds": 5}
-
-
-@contextmanager
-def daemon(config: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The daemon with its code server and the runs that it launches, in one process group that ends with the block."""
-    home = dagster_home(load_workspace(config))
-    command = [str(Path(sys.executable).parent / "dagster-daemon"), "run", "-m", "orchestration.definitions"]
-    with log.open("ab") as out:
-        process = subprocess.Popen(
-            command,
-            env=environment(config) | {"DAGSTER_HOME": str(home)},
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-        )
-    try:
-        yield process
-    finally:
-        kill(process)
-
-
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """End the whole group at once, as a power cut does."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    process.wait()
-
-
-def wait_for(what: str, condition: Callable[[], object], log: Path) -> None:
-    """Wait until a condition holds."""
-    end = time.monotonic() + PATIENCE_S
-    while not condition():
-        if time.monotonic() > end:
-            pytest.fail(f"{what} did not come. The daemon said:\n{log.read_text()[-3000:]}")
-        time.sleep(1)
 
 
 def texts(store: Store) -> set[str]:

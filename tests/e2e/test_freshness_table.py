@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from freshness_cases import CASES, EVERYTHING, TEXTS, Case, add_files
-from tiny_pipeline import Edit, made_since, run, write_config
+from freshness_cases import CASES, EVERYTHING, HELD_OUT, NEW_TEXT, RECIPES, TEXTS, Case, platform
+from tiny_pipeline import SITE, Edit, made_since, run, write_config
 
 import assets.neighbors
 from orchestration.asset import made as declare
+from orchestration.partitions import Cell
+from orchestration.refs import Ref, read_ref
 from orchestration.runner import open_session
 from sae.config import load_workspace
+from sae.storage import Store
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +34,7 @@ def first(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("files")
     for name, text in TEXTS.items():
         (folder / name).write_text(text)
-    outcome = run(write_config(folder, add_files))
+    outcome = run(write_config(folder, platform))
     assert outcome.failed == {}
     return folder
 
@@ -41,7 +44,7 @@ def test_what_a_change_makes_again(case: Case, first, tmp_path, monkeypatch):
     monkeypatch.delenv("ATLAS_STORE", raising=False)
     folder = tmp_path / "place"
     shutil.copytree(first, folder)
-    config = write_config(folder, both(add_files, case.edit))
+    config = write_config(folder, both(platform, case.edit))
     _, cursor = made_since(config, 0)
     case.touch(folder)
     if case.code:
@@ -59,6 +62,29 @@ def test_what_a_change_makes_again(case: Case, first, tmp_path, monkeypatch):
         assert counted == case.cells()
     assert len(made) == len(set(made)), "nothing is made twice"
     assert run(config).made == []
+
+
+def test_a_held_out_document_trains_nothing_and_is_measured(first, tmp_path, monkeypatch):
+    monkeypatch.delenv("ATLAS_STORE", raising=False)
+    folder = tmp_path / "place"
+    shutil.copytree(first, folder)
+    (folder / HELD_OUT).write_text(NEW_TEXT)
+    store = Store(str(folder / "store"))
+    pairs = [Cell("dictionary", f"{SITE}.{recipe}") for recipe in RECIPES]
+    before = [recorded(store, cell) for cell in pairs]
+
+    run(write_config(folder, platform))
+
+    after = [recorded(store, cell) for cell in pairs]
+    assert [ref.data_version for ref in after] == [ref.data_version for ref in before]
+    assert all(new.facts["quality"] != old.facts["quality"] for new, old in zip(after, before, strict=True))
+    assert all(new.input_version != old.input_version for new, old in zip(after, before, strict=True))
+
+
+def recorded(store: Store, cell: Cell) -> Ref:
+    ref = read_ref(store, cell)
+    assert ref is not None
+    return ref
 
 
 def of_another_version(asset: str) -> Any:
