@@ -24,7 +24,7 @@ from sae.world.text import (
     render,
 )
 
-MIXTURE = {"one_hop": 0.28, "composed": 0.28, "landmark": 0.06, "picture": 0.23, "code": 0.06, "alias": 0.09}
+MIXTURE = {"one_hop": 0.26, "composed": 0.31, "landmark": 0.05, "picture": 0.23, "code": 0.06, "alias": 0.09}
 """Landmarks stand in the text by name about as often as in pictures: where a picture has four positions to one of a
 name, and more documents, a dictionary gives it a feature of its own."""
 _LOCATED = 0.25
