@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import dagster as dg
+from dagster._core.events import RunFailureReason
 
 from orchestration.partitions import Cell
 from sae.errors import AtlasError, ConfigError, DamagedFileError
@@ -47,6 +48,12 @@ def failures(result: dg.ExecuteInProcessResult, cells: Iterable[Cell]) -> dict[C
         parts: dict[str, Any] = told.value  # type: ignore[assignment]
         found |= {cell: Failure(**parts[str(cell)]) for cell in wanted if str(cell) in parts}
     return found
+
+
+def interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    """Whether somebody stopped the run, by Ctrl+C or SIGTERM: Dagster takes the signal and records a failed run."""
+    ends = [event.job_failure_data for event in result.all_events if event.is_job_failure]
+    return any(end.failure_reason is RunFailureReason.UNEXPECTED_TERMINATION for end in ends)
 
 
 def failure_of(error: Exception, run_id: str) -> Failure:

@@ -16,7 +16,7 @@ import polars as pl
 from orchestration.document_files import read_documents, write_documents
 from orchestration.partitions import Cell
 from orchestration.pinned import Pinned, open_subject
-from orchestration.refs import Ref, write_ref
+from orchestration.refs import Ref, read_ref, write_ref
 from orchestration.resources import Artifact, Atlas
 from sae.storage import Store, StoredFile
 
@@ -157,8 +157,17 @@ class DictionaryIOManager(ArtifactIOManager):
         from sae.dictionaries.checkpoints import Checkpoints
 
         ref = super().keep(artifact)
+        if artifact.value is not None:
+            self._renew_gate(ref)
         Checkpoints(self.atlas.store, ref.facts["build_key"]).clear()
         return ref
+
+    def _renew_gate(self, candidate: Ref) -> None:
+        """Where the gate holds the dictionary that was just made again: its folder tells of the new training now."""
+        store = self.atlas.store
+        current = read_ref(store, Cell("dictionary", candidate.partition))
+        if current and current.data_version == candidate.data_version:
+            write_ref(store, replace(current, files=candidate.files))
 
     def write(self, store: Store, ref: Ref, value: Path | None) -> Mapping[str, StoredFile]:
         """`dictionaries/<dictionary_id>/` from a local folder, which is used up; the gate's refs add no file."""

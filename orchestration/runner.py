@@ -12,7 +12,7 @@ import dagster as dg
 from orchestration.alerts import Event, alert, events_of
 from orchestration.checks import missed
 from orchestration.damage import all_upstream, set_aside_damaged
-from orchestration.failures import Failure, failures
+from orchestration.failures import Failure, failures, interrupted
 from orchestration.io_managers import resources
 from orchestration.locking import writing
 from orchestration.observing import current_keys, register_shards, report_sources
@@ -221,7 +221,10 @@ def _why_nothing(last: Plan, cell: Cell, thresholds: CheckConfig) -> str:
 def run_batch(
     session: Session, batch: Batch, trigger: str, show_progress: bool
 ) -> tuple[set[Cell], dict[Cell, Failure]]:
-    """One Dagster run: the cells made, and why each other one was not."""
+    """One Dagster run: the cells made, and why each other one was not.
+
+    Raises KeyboardInterrupt where somebody stopped it: then the refresh ends as well.
+    """
     atlas = Atlas(config_path=str(session.workspace.path), show_progress=show_progress)
     result = dg.materialize(
         list(session.definitions.assets or []),  # type: ignore[arg-type]
@@ -233,6 +236,8 @@ def run_batch(
         tags={TRIGGER_TAG: trigger} | run_tags(batch),
         raise_on_error=False,
     )
+    if interrupted(result):
+        raise KeyboardInterrupt
     return {cell_of(event) for event in result.get_asset_materialization_events()}, failures(result, batch.cells)
 
 

@@ -81,6 +81,26 @@ def test_a_held_out_document_trains_nothing_and_is_measured(first, tmp_path, mon
     assert all(new.input_version != old.input_version for new, old in zip(after, before, strict=True))
 
 
+def test_a_held_out_document_on_which_a_dictionary_is_worse_leaves_it_current_and_whole(first, tmp_path, monkeypatch):
+    monkeypatch.delenv("ATLAS_STORE", raising=False)
+    folder = tmp_path / "place"
+    shutil.copytree(first, folder)
+    (folder / HELD_OUT).write_text(NEW_TEXT)
+    store = Store(str(folder / "store"))
+    pairs = [Cell("dictionary", f"{SITE}.{recipe}") for recipe in RECIPES]
+    before = [recorded(store, cell) for cell in pairs]
+    config = write_config(folder, both(platform, lambda c: c["checks"].update(fvu=1e-6)))
+
+    outcome = run(config)
+
+    after = [recorded(store, cell) for cell in pairs]
+    assert outcome.failed == {}
+    assert [ref.input_version for ref in after] == [ref.input_version for ref in before]
+    assert [ref.facts["rejected"]["candidate"] for ref in after] == [ref.data_version for ref in before]
+    assert all(store.verify(file) for ref in after for file in ref.files.values())
+    assert run(config).made == []
+
+
 def recorded(store: Store, cell: Cell) -> Ref:
     ref = read_ref(store, cell)
     assert ref is not None

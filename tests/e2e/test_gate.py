@@ -6,7 +6,8 @@ import shutil
 import pytest
 from tiny_pipeline import SITE, made_since, write_config
 
-from orchestration.runner import open_session, refresh
+from orchestration.partitions import Cell
+from orchestration.runner import Outcome, open_session, refresh
 from sae.catalog import open_catalog
 from sae.config import load_workspace
 
@@ -57,6 +58,24 @@ def test_a_candidate_that_misses_a_threshold_leaves_the_older_one_current(place,
 
     assert {cell.asset for cell in outcome.made} == {"dictionary"}, "it is judged anew and not trained again"
     assert place.ref("dictionary", f"{SITE}.small").data_version == candidate.data_version
+
+
+def test_a_dictionary_that_is_trained_again_to_the_same_weights_can_still_be_opened(place):
+    session, before = open_session(load_workspace(place.config)), place.ref("dictionary", f"{SITE}.small")
+
+    def force(asset: str) -> Outcome:
+        only = Cell(asset, f"{SITE}.small")
+        return refresh(session, trigger="test", select=lambda cell: cell == only, force=True)
+
+    trained, read = force("dictionary_candidate"), force("logit_weights")
+
+    after = place.ref("dictionary", f"{SITE}.small")
+    assert after.data_version == before.data_version == place.ref("dictionary_candidate", f"{SITE}.small").data_version
+    assert after.files != before.files, "its folder tells of another training"
+    assert all(place.store.verify(file) for file in after.files.values())
+    assert [len(trained.made), len(read.made)] == [1, 1]
+    assert read.failed == {}
+    assert {standing.state for standing in session.plan().standings} == {"fresh"}
 
 
 def test_a_pair_without_an_accepted_dictionary_stops_and_the_others_go_on(place, command):
