@@ -57,7 +57,8 @@ def test_what_a_change_makes_again(case: Case, first, tmp_path, monkeypatch):
     assert outcome.failed == {}
     if case.made == (EVERYTHING,):
         # Texts that are drawn by no seed are read again by another model, and not cut again.
-        assert counted.keys() == set(open_session(load_workspace(config)).graph.assets)
+        standings = open_session(load_workspace(config)).plan().standings
+        assert counted.keys() == {standing.cell.asset for standing in standings}
     else:
         assert counted == case.cells()
     assert len(made) == len(set(made)), "nothing is made twice"
