@@ -34,15 +34,14 @@ def launch(config: Path) -> str:
     """What the button of Dagster's pages sends; the backfill's id."""
     params = {"assetSelection": [{"path": [asset]} for asset in ASSETS], "partitionNames": PAIRS}
     command = [str(Path(sys.executable).parent / "dagster-graphql"), "-m", "orchestration.definitions"]
-    done = subprocess.run(
-        [*command, "-t", MUTATION, "-v", json.dumps({"params": params})],
+    answered = config.parent / "answer.json"
+    subprocess.run(
+        [*command, "-t", MUTATION, "-v", json.dumps({"params": params}), "-o", str(answered)],
         env=environment(config) | {"DAGSTER_HOME": str(dagster_home(load_workspace(config)))},
-        capture_output=True,
-        text=True,
         timeout=300,
         check=True,
     )
-    answer = json.loads(done.stdout[done.stdout.index("{") :])["data"]["launchPartitionBackfill"]
+    answer = json.loads(answered.read_text())["data"]["launchPartitionBackfill"]
     assert answer["__typename"] == "LaunchBackfillSuccess", answer
     return answer["backfillId"]
 
