@@ -76,7 +76,7 @@ def add_files(config: dict[str, Any]) -> None:
 def platform(config: dict[str, Any]) -> None:
     """The tiny config with a corpus of files, and a swap of its question."""
     add_files(config)
-    config["swaps"] = [{"prompt": "kobe", "out": ["California"], "put": ["Texas"]}]
+    config["swaps"] = [{"prompt": "kobe", "out": ["California"], "put": ["New York"]}]
 
 
 def by_hand(config: dict[str, Any]) -> None:

@@ -19,8 +19,8 @@ def two_sites(config) -> None:
     config["sites"].append({"model": "world-lm", "hookpoint": "layers.5", "corpora": ["world"]})
     config["dictionaries"]["large"]["sites"] = ["world-lm.layers.3"]
     config["dictionaries"]["small"]["sites"] = ["world-lm.layers.5"]
-    config["swaps"] = [{"prompt": "kobe", "out": ["California"], "put": ["Texas"], "strength": 2}]
-    config["steering"]["features"] = ["California", ["California", "Texas"]]
+    config["swaps"] = [{"prompt": "kobe", "out": ["California"], "put": ["New York"], "strength": 2}]
+    config["steering"]["features"] = ["California", ["California", "New York"]]
 
 
 @pytest.fixture(scope="module")
