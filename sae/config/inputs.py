@@ -21,7 +21,7 @@ class ModelConfig(Section):
     """`auto` takes a GPU where there is one."""
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
     """Attention kernel; `auto` is transformers' choice. `flash_attention_2` needs its package and a GPU."""
-    steps: int = Field(default=600, ge=1)
+    steps: int = Field(default=900, ge=1)
     """Training steps of `source: world`."""
     tokens: int = Field(default=1_000_000, ge=1)
     """Training tokens of `source: one_layer`, which reads the running Python's documentation and source code."""

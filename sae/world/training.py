@@ -48,12 +48,12 @@ class Batch:
 
 
 def train_world_lm(
-    seed: int, steps: int = 600, on_step: Callable[[int, int], None] = lambda done, total: None
+    seed: int, steps: int = 900, on_step: Callable[[int, int], None] = lambda done, total: None
 ) -> WorldLM:
     """Train the model on `steps` batches of 64 documents of the seed's world; `on_step(done, total)` after each.
 
-    Muon (Jordan et al. 2024) reaches in 600 steps what AdamW does not on these facts. Raises AtlasError on a loss
-    that is not finite.
+    Muon (Jordan et al. 2024) reaches in some hundred steps what AdamW does not on these facts. Raises AtlasError on a
+    loss that is not finite.
     """
     codec = build_codec()
     generator = torch.Generator().manual_seed(branch_seed(seed, "training"))
