@@ -65,36 +65,35 @@ def test_what_a_change_makes_again(case: Case, first, tmp_path, monkeypatch):
     assert run(config).made == []
 
 
-def test_a_held_out_document_trains_nothing_and_is_measured(first, tmp_path, monkeypatch):
+@pytest.fixture
+def held_out_changed(first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The platform with another document in a held-out shard."""
     monkeypatch.delenv("ATLAS_STORE", raising=False)
     folder = tmp_path / "place"
     shutil.copytree(first, folder)
     (folder / HELD_OUT).write_text(NEW_TEXT)
-    store = Store(str(folder / "store"))
-    pairs = [Cell("dictionary", f"{SITE}.{recipe}") for recipe in RECIPES]
-    before = [recorded(store, cell) for cell in pairs]
+    return folder
 
-    run(write_config(folder, platform))
 
-    after = [recorded(store, cell) for cell in pairs]
+def test_a_held_out_document_trains_nothing_and_is_measured(held_out_changed):
+    before = current(held_out_changed)
+
+    run(write_config(held_out_changed, platform))
+
+    after = current(held_out_changed)
     assert [ref.data_version for ref in after] == [ref.data_version for ref in before]
+    assert len(after) == len(RECIPES)
     assert all(new.facts["quality"] != old.facts["quality"] for new, old in zip(after, before, strict=True))
     assert all(new.input_version != old.input_version for new, old in zip(after, before, strict=True))
 
 
-def test_a_held_out_document_on_which_a_dictionary_is_worse_leaves_it_current_and_whole(first, tmp_path, monkeypatch):
-    monkeypatch.delenv("ATLAS_STORE", raising=False)
-    folder = tmp_path / "place"
-    shutil.copytree(first, folder)
-    (folder / HELD_OUT).write_text(NEW_TEXT)
-    store = Store(str(folder / "store"))
-    pairs = [Cell("dictionary", f"{SITE}.{recipe}") for recipe in RECIPES]
-    before = [recorded(store, cell) for cell in pairs]
-    config = write_config(folder, both(platform, lambda c: c["checks"].update(fvu=1e-6)))
+def test_a_held_out_document_on_which_a_dictionary_is_worse_leaves_it_current_and_whole(held_out_changed):
+    before, store = current(held_out_changed), Store(str(held_out_changed / "store"))
+    config = write_config(held_out_changed, both(platform, lambda c: c["checks"].update(fvu=1e-6)))
 
     outcome = run(config)
 
-    after = [recorded(store, cell) for cell in pairs]
+    after = current(held_out_changed)
     assert outcome.failed == {}
     assert [ref.input_version for ref in after] == [ref.input_version for ref in before]
     assert [ref.facts["rejected"]["candidate"] for ref in after] == [ref.data_version for ref in before]
@@ -102,10 +101,10 @@ def test_a_held_out_document_on_which_a_dictionary_is_worse_leaves_it_current_an
     assert run(config).made == []
 
 
-def recorded(store: Store, cell: Cell) -> Ref:
-    ref = read_ref(store, cell)
-    assert ref is not None
-    return ref
+def current(folder: Path) -> list[Ref]:
+    """What the gate holds of each recipe."""
+    refs = [read_ref(Store(str(folder / "store")), Cell("dictionary", f"{SITE}.{recipe}")) for recipe in RECIPES]
+    return [ref for ref in refs if ref is not None]
 
 
 def of_another_version(asset: str) -> Any:
