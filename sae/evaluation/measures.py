@@ -25,6 +25,10 @@ EVALUATION = pl.Schema(
     }
 )
 
+DIGITS = 7
+"""Significant digits that a figure is stored with: those after them are the order in which a processor happened to add,
+which differs from run to run by where in memory the numbers lie."""
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -67,16 +71,16 @@ def mean(metric: str, values: Sequence[float], unit: str, seed: int, **details: 
 
 
 def evaluation_frame(dictionary_id: str, measures: Sequence[Measure], seed: int) -> pl.DataFrame:
-    """The table `evaluation`, sorted by metric. A figure that is not finite is stored as null."""
+    """The table `evaluation`, sorted by metric: figures of `DIGITS` digits, and null for one that is not finite."""
     rows = [
         {
             "dictionary_id": dictionary_id,
             "metric": measure.metric,
-            "value": _finite(measure.value),
+            "value": _stored(measure.value),
             "n": measure.n,
-            "ci_low": _finite(measure.interval[0]) if measure.interval else None,
-            "ci_high": _finite(measure.interval[1]) if measure.interval else None,
-            "control": _finite(measure.control),
+            "ci_low": _stored(measure.interval[0]) if measure.interval else None,
+            "ci_high": _stored(measure.interval[1]) if measure.interval else None,
+            "control": _stored(measure.control),
             "seed": seed,
             "details": canonical_json(measure.details),
         }
@@ -85,5 +89,5 @@ def evaluation_frame(dictionary_id: str, measures: Sequence[Measure], seed: int)
     return pl.DataFrame(rows, schema=EVALUATION).sort("metric")
 
 
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+def _stored(value: float | None) -> float | None:
+    return float(f"{value:.{DIGITS}g}") if value is not None and math.isfinite(value) else None
