@@ -164,7 +164,7 @@ def _attribution_answers_the_question(browser: WebDriver) -> None:
     _link(browser, "Attribution").click()
     _until(browser, lambda: _texts(browser, "h1.title") == [QUESTION])
     assert "right" in _texts(browser, ".chip")
-    assert len(_inside(browser, "tbody tr")) == 5
+    _until(browser, lambda: len(_inside(browser, "tbody tr")) == 5)
     _click(browser, next(token for token in _inside(browser, "button.token") if token.text == "Kobe"))
     _until(browser, lambda: len(_inside(browser, "tbody tr")) == 2)
     assert _texts(browser, "td.feature a") == ["Kobe Bryant", "Lakers"]
