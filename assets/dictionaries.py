@@ -39,7 +39,7 @@ def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         Part("dictionary_candidate", kinds={"pytorch", "safetensors"}, code_version="2"),
         group="dictionaries",
         after=["activation_set", "recipe_config"],
-        together=lambda pair: sharing(keys, pair),
+        together=lambda pair: keys.config.pairs()[pair][0],
         pool="gpu",
     )
     def dictionary_candidate(
@@ -47,7 +47,7 @@ def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
     ) -> Iterator[dg.MaterializeResult]:
         """A sparse autoencoder trained on the site's train shards, or imported, and measured on the held-out ones.
 
-        At a streamed site one harvest feeds all recipes that are to be trained.
+        The recipes of a site share a reading of its activations, those of a streamed one the harvest.
         """
         wanted: list[Stage] = []
         for stage in stages:
@@ -113,12 +113,6 @@ def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
     ]
 
 
-def sharing(keys: Keys, pair: str) -> str:
-    """What names the candidates that are made together: at a streamed site all of them, elsewhere each alone."""
-    site = keys.config.pairs()[pair][0]
-    return site if keys.config.site(site).mode == "streamed" else pair
-
-
 def candidates(
     context: dg.AssetExecutionContext, atlas: Atlas, stages: Sequence[Stage]
 ) -> "Iterator[tuple[Stage, dict[str, Any], BuiltDictionary | AtlasError]]":
@@ -156,21 +150,23 @@ def candidates(
             "created_at": utc_now(),
         }
         folder = Path(tempfile.mkdtemp(prefix="feature-atlas-dictionary-"))
-        if not trains:
-            try:
+        try:
+            if not trains:
                 yield stage, pinned, import_dictionary(recipe, base, *given, folder, pinned)
-            except AtlasError as error:
-                yield stage, pinned, error
+                continue
+            build = Build(
+                recipe,
+                folder,
+                pinned,
+                Checkpoints(atlas.store, pinned["build_key"]),
+                open_parent(atlas.store, parent),
+                on_step=atlas.progress(f"dictionary {pair}", "tokens"),
+                warn=context.log.warning,
+            )
+        except AtlasError as error:
+            shutil.rmtree(folder)
+            yield stage, pinned, error
             continue
-        build = Build(
-            recipe,
-            folder,
-            pinned,
-            Checkpoints(atlas.store, pinned["build_key"]),
-            open_parent(atlas.store, parent),
-            on_step=atlas.progress(f"dictionary {pair}", "tokens"),
-            warn=context.log.warning,
-        )
         trained[id(build)] = stage, pinned
         builds.append(build)
     for build, built in build_dictionaries(builds, *given):

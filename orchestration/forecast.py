@@ -1,9 +1,9 @@
 """What bringing a workspace up to date would cost, and what its store holds: from the records of past runs."""
 
-import datetime
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from statistics import median
 from typing import Any
 
@@ -21,7 +21,8 @@ class Forecast:
     partitions: int
     """Cells that are missing or stale, or wait for one that is."""
     seconds: float
-    """Of those whose asset was ever made: the time that the cell took last, or the median of its asset."""
+    """Of those whose asset was ever made: the time that the cell took last, or the median of its asset. What was made
+    at the same time counts once."""
     unknown: tuple[str, ...]
     """Assets that were never made, whose time is left out."""
     more_bytes: int
@@ -34,15 +35,17 @@ class Forecast:
 def forecast(workspace: Workspace, plan: Plan) -> Forecast:
     """The cost of a refresh by this plan."""
     due = [standing.cell for standing in plan.of("missing", "stale", "waiting")]
-    seconds = _by_asset(plan.refs, {cell: _seconds(ref) for cell, ref in plan.refs.items()})
-    sizes = _by_asset(plan.refs, {cell: float(_new_bytes(ref)) for cell, ref in plan.refs.items()})
-    times = [_expected(cell, *seconds) for cell in due]
+    spans = {cell: span for cell, ref in plan.refs.items() if (span := _span(ref))}
+    usual = _medians({cell: finished - started for cell, (started, finished) in spans.items()})
+    sizes = {cell: float(_new_bytes(ref)) for cell, ref in plan.refs.items()}
+    usual_size = _medians(sizes)
+    new = [cell for cell in due if cell not in spans]
     tokens, usd = _labels(workspace, due)
     return Forecast(
         partitions=len(due),
-        seconds=sum(time for time in times if time is not None),
-        unknown=tuple(dict.fromkeys(cell.asset for cell, time in zip(due, times, strict=True) if time is None)),
-        more_bytes=round(sum(_expected(cell, *sizes) or 0.0 for cell in due)),
+        seconds=_covered(spans[cell] for cell in due if cell in spans) + sum(usual.get(cell.asset, 0) for cell in new),
+        unknown=tuple(dict.fromkeys(cell.asset for cell in new if cell.asset not in usual)),
+        more_bytes=round(sum(sizes.get(cell, usual_size.get(cell.asset, 0.0)) for cell in due)),
         label_tokens=tokens,
         label_usd=usd,
     )
@@ -53,24 +56,28 @@ def disk(store: Store) -> dict[str, int]:
     return dict(sorted(store.sizes_by_folder().items(), key=lambda item: -item[1]))
 
 
-def _by_asset(
-    refs: Mapping[Cell, Ref], values: Mapping[Cell, float]
-) -> tuple[Mapping[Cell, float], Mapping[str, float]]:
+def _medians(values: Mapping[Cell, float]) -> dict[str, float]:
+    """The median over the cells of each asset."""
     grouped: defaultdict[str, list[float]] = defaultdict(list)
-    for cell in refs:
-        grouped[cell.asset].append(values[cell])
-    return values, {asset: median(found) for asset, found in grouped.items()}
+    for cell, value in values.items():
+        grouped[cell.asset].append(value)
+    return {asset: median(found) for asset, found in grouped.items()}
 
 
-def _expected(cell: Cell, own: Mapping[Cell, float], of_asset: Mapping[str, float]) -> float | None:
-    return own.get(cell, of_asset.get(cell.asset))
-
-
-def _seconds(ref: Ref) -> float:
+def _span(ref: Ref) -> tuple[float, float] | None:
+    """When a cell was begun and made, seconds since 1970; None where that is not known."""
     if not (ref.started_at and ref.finished_at):
-        return 0.0
-    started, finished = (datetime.datetime.fromisoformat(moment) for moment in (ref.started_at, ref.finished_at))
-    return max(0.0, (finished - started).total_seconds())
+        return None
+    return datetime.fromisoformat(ref.started_at).timestamp(), datetime.fromisoformat(ref.finished_at).timestamp()
+
+
+def _covered(spans: Iterable[tuple[float, float]]) -> float:
+    """The seconds that some spans cover: cells that are made together have one time between them."""
+    total, reached = 0.0, float("-inf")
+    for started, finished in sorted(spans):
+        total += max(0.0, finished - max(started, reached))
+        reached = max(reached, finished)
+    return total
 
 
 def _new_bytes(ref: Ref) -> int:

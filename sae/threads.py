@@ -1,7 +1,9 @@
 """How many threads torch uses: one where there is little to do."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 
@@ -21,6 +23,21 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextmanager
+def side_by_side(n: int) -> Iterator[Callable[..., Iterator[Any]]]:
+    """`map` over `n` threads, each of which does every operation by itself; the plain one for a single thread."""
+    if n == 1:
+        yield map
+        return
+    with one_thread(), ThreadPoolExecutor(n) as pool:
+        yield pool.map
+
+
 def threads_for(products: int) -> AbstractContextManager[None]:
     """One thread for steps of so few multiplications, otherwise as many as there are, as long as the block lasts."""
-    return one_thread() if products < _ONE_THREAD_PRODUCTS else nullcontext()
+    return one_thread() if is_small(products) else nullcontext()
+
+
+def is_small(products: int) -> bool:
+    """Whether a step of so many multiplications is done on one thread."""
+    return products < _ONE_THREAD_PRODUCTS

@@ -1,6 +1,7 @@
 """From a site's activations to dictionaries in folders, trained, measured and described."""
 
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +25,7 @@ from sae.dictionaries.training import TrainedSAE, Training, TrainingPoint
 from sae.dictionaries.warm_start import Parent
 from sae.errors import AtlasError
 from sae.models.subject import Subject
+from sae.threads import is_small
 
 _CURVE_ROWS = 12
 
@@ -94,23 +96,40 @@ def build_dictionaries(
     subject: Subject,
     documents: pl.DataFrame,
 ) -> Iterator[tuple[Build, BuiltDictionary | AtlasError]]:
-    """Make several dictionaries of one site: those of one batch size and seed share one reading of the activations.
+    """Make several dictionaries of one site: those of one batch size and seed can share one reading of the activations.
 
-    Each comes out as `build_dictionary` alone makes it, bit for bit, as soon as it is measured; one that fails gives
-    its error and does not stop the others. All of those that share a reading are in memory together.
+    Small ones do, which are trained side by side, and at a streamed site all do: there each reading costs a harvest.
+    Large ones of stored activations are trained one after the other, for all that share a reading are in memory
+    together. Each comes out as `build_dictionary` alone makes it, bit for bit, as soon as it is measured; one that
+    fails gives its error and does not stop the others.
     """
-    alike: dict[tuple[int, int], list[Build]] = {}
-    for build in builds:
-        alike.setdefault((build.recipe.batch, build.recipe.seed or 0), []).append(build)
-    for (batch, seed), members in alike.items():
+    for members in _readings(builds, activation_set):
         openers = [partial(source.open, record) for record in activation_set.split("train")]
-        reader = ShuffledReader(openers, batch, seed, max(build.recipe.tokens for build in members))
+        first = members[0].recipe
+        reader = ShuffledReader(openers, first.batch, first.seed or 0, max(build.recipe.tokens for build in members))
         trainings = [_resumable(build, activation_set, subject) for build in members]
-        for build, trained in zip(members, train_resumably(trainings, reader), strict=True):
+        at_once = os.cpu_count() or 1 if all(_small(build, activation_set) for build in members) else 1
+        for build, trained in zip(members, train_resumably(trainings, reader, at_once), strict=True):
             if isinstance(trained, AtlasError):
                 yield build, trained
                 continue
             yield build, _measured(build, trained, activation_set, source, subject, documents)
+
+
+def _readings(builds: Sequence[Build], activation_set: ActivationSet) -> list[list[Build]]:
+    """The builds by the reading that they share."""
+    streamed = any(entry.record.tensors is None for entry in activation_set.shards)
+    alike: dict[tuple[object, ...], list[Build]] = {}
+    for number, build in enumerate(builds):
+        together = streamed or _small(build, activation_set)
+        alike.setdefault((build.recipe.batch, build.recipe.seed or 0, together or number), []).append(build)
+    return list(alike.values())
+
+
+def _small(build: Build, activation_set: ActivationSet) -> bool:
+    """Whether each of its steps is one thread's work."""
+    d_in, recipe = activation_set.d_model, build.recipe
+    return is_small(recipe.batch * d_in * recipe.d_sae(d_in))
 
 
 def _resumable(build: Build, activation_set: ActivationSet, subject: Subject) -> Resumable:

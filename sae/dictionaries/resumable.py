@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor
 
@@ -11,6 +12,7 @@ from sae.activations.reader import ShuffledReader
 from sae.dictionaries.checkpoints import Checkpoints
 from sae.dictionaries.training import TrainedSAE, Training
 from sae.errors import AtlasError
+from sae.threads import side_by_side
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,21 +30,23 @@ class Resumable:
     """Told of a damaged checkpoint."""
 
 
-def train_resumably(trainings: Sequence[Resumable], reader: ShuffledReader) -> list[TrainedSAE | AtlasError]:
+def train_resumably(
+    trainings: Sequence[Resumable], reader: ShuffledReader, at_once: int = 1
+) -> list[TrainedSAE | AtlasError]:
     """Train each to its end, from its last checkpoint where there is one, all on one reading of the activations.
 
-    The reader gives batches of the size that all of them want, enough for the longest. Each ends with the weights that
-    it would have alone, killed at any moment or not, bit for bit on one machine with one number of threads. A training
-    that fails, as `Training` does or because it cannot be saved, gives its error, keeps its checkpoints and does not
-    stop the others. Raises AtlasError where the reader does.
+    `at_once` of them take a batch at the same time, each on one thread where that is more than one. The reader gives
+    batches of the size that all of them want, enough for the longest. Each ends with the weights that it would have
+    alone, killed at any moment or not, bit for bit on one machine with one number of threads. A training that fails, as
+    `Training` does or because it cannot be saved, gives its error, keeps its checkpoints and does not stop the others.
+    Raises AtlasError where the reader does.
     """
     states = [one.checkpoints.latest(one.warn) for one in trainings]
     first = min(0 if state is None else int(state["step"]) for state in states)
     runs = [_Run(one, state) for one, state in zip(trainings, states, strict=True)]
-    with closing(reader.batches(first)) as batches:
+    with closing(reader.batches(first)) as batches, side_by_side(min(at_once, len(runs))) as each:
         for number, batch in enumerate(batches, first):
-            for run in runs:
-                run.take(batch, number)
+            list(each(partial(_Run.take, batch=batch, number=number), runs))
             if all(run.ended for run in runs):
                 break
     return [run.result() for run in runs]

@@ -26,9 +26,9 @@ dictionaries: {one: {architecture: topk, latents: 8, k: 2}}
     return load_workspace(path)
 
 
-def took(asset, partition, seconds, size=0):
+def took(asset, partition, seconds, size=0, begun=0):
     files = {"f": StoredFile("a/b", size, "0")}
-    start, end = "2026-01-01T00:00:00.000+00:00", f"2026-01-01T00:00:{seconds:06.3f}+00:00"
+    start, end = (f"2026-01-01T00:00:{moment:06.3f}+00:00" for moment in (begun, begun + seconds))
     return Ref(asset, partition, "v", "k", "1", {}, files, started_at=start, finished_at=end)
 
 
@@ -52,6 +52,17 @@ def test_a_cell_costs_what_it_took_last_and_a_new_one_the_median_of_its_asset(wo
     assert in_words(found, {}) == [
         "A run makes up to 3 partitions: about 8 s by past runs; not counting what was never made: activations."
     ]
+
+
+def test_what_was_made_at_the_same_time_counts_once(workspace):
+    refs = [
+        took("activations", "w-0|a", 6),
+        took("activations", "w-0|b", 8, begun=1),
+        took("corpus", "w-0", 3, begun=20),
+    ]
+    plan = Plan(tuple(Standing(ref.cell, "stale", ("changed",)) for ref in refs), {ref.cell: ref for ref in refs})
+
+    assert forecast(workspace, plan).seconds == 9 + 3
 
 
 def test_nothing_to_do_costs_nothing(workspace):

@@ -1,5 +1,6 @@
 """Training on activations harvested as they are due: as good as on stored ones, one harvest for many recipes."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -54,8 +55,10 @@ class _Site:
         self.cached = StoredActivations(store)
         self.streamed = StreamedActivations(store, subject, "layers.1", Streaming(256, "float32"), documents_of)
 
-    def train(self, source: ActivationSource) -> tuple[list[TrainedSAE], int]:
-        """Both recipes on one reading of all shards but the last, through a buffer of two shards; rows of an epoch."""
+    def train(
+        self, source: ActivationSource, recipes: Sequence[RecipeConfig] = RECIPES, at_once: int = 1
+    ) -> tuple[list[TrainedSAE], int]:
+        """Recipes on one reading of all shards but the last, through a buffer of two shards; rows of an epoch."""
         openers = [partial(source.open, record) for record in self.records[:-1]]
         rows = max(record.statistics.n_trainable for record in self.records)
         reader = ShuffledReader(openers, 64, 0, 64 * 300, buffer_bytes=2 * rows * D_MODEL * 4)
@@ -64,8 +67,8 @@ class _Site:
             return Training(recipe, D_MODEL, 1.0, torch.zeros(D_MODEL), first_batch, seed=0)
 
         never = Checkpoints(self.store, "none")
-        members = [Resumable(partial(training, recipe), never, every=3600) for recipe in RECIPES]
-        trained = train_resumably(members, reader)
+        members = [Resumable(partial(training, recipe), never, every=3600) for recipe in recipes]
+        trained = train_resumably(members, reader, at_once)
         return [one for one in trained if isinstance(one, TrainedSAE)], reader.n_trainable
 
     def fvu(self, trained: TrainedSAE) -> float:
@@ -86,3 +89,13 @@ def test_several_recipes_share_one_harvest_and_are_as_good_as_on_stored_activati
     for one, other in zip(cached, streamed, strict=True):
         assert site.fvu(one) < 0.5
         assert site.fvu(other) == pytest.approx(site.fvu(one), rel=0.1)
+
+
+def test_trained_side_by_side_each_recipe_ends_as_it_does_alone(site: _Site):
+    together, _ = site.train(site.cached, at_once=2)
+    alone = [trained for recipe in RECIPES for trained in site.train(site.cached, [recipe])[0]]
+
+    for one, other in zip(together, alone, strict=True):
+        for part in ("W_enc", "W_dec", "b_enc", "b_dec"):
+            assert torch.equal(getattr(one.dictionary, part), getattr(other.dictionary, part)), part
+        assert one.history == other.history
