@@ -44,7 +44,7 @@ GATES = (
     Gate("neighbors_city_lift", "large", 4.0, 8.0),
     Gate("attribution_ablation_spearman", "medium", 0.85, 0.95),
     Gate("chain_in_top10", "small", 0.60, 0.95),
-    Gate("state_active", "large", None, 0.7),
+    Gate("state_active", "small", None, 0.7),
     Gate("swap_follows", "large", 0.40, 0.8),
     Gate("swap_follows_control", "large", 0.05, 0.03, at_most=True),
     Gate("chain_swap", "small", 0.20, 0.7),
