@@ -119,11 +119,12 @@ def build_dictionaries(
 def _readings(builds: Sequence[Build], activation_set: ActivationSet) -> list[list[Build]]:
     """The builds by the reading that they share."""
     streamed = any(entry.record.tensors is None for entry in activation_set.shards)
-    alike: dict[tuple[object, ...], list[Build]] = {}
-    for number, build in enumerate(builds):
-        together = streamed or _small(build, activation_set)
-        alike.setdefault((build.recipe.batch, build.recipe.seed or 0, together or number), []).append(build)
-    return list(alike.values())
+    alone = [[build] for build in builds if not (streamed or _small(build, activation_set))]
+    alike: dict[tuple[int, int], list[Build]] = {}
+    for build in builds:
+        if streamed or _small(build, activation_set):
+            alike.setdefault((build.recipe.batch, build.recipe.seed or 0), []).append(build)
+    return [*alike.values(), *alone]
 
 
 def _small(build: Build, activation_set: ActivationSet) -> bool:

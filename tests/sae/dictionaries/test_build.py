@@ -10,10 +10,11 @@ from sae.activations.manifest import ActivationSet, ShardRecord, build_activatio
 from sae.activations.shard import save_shard, shard_version
 from sae.activations.source import StoredActivations
 from sae.config import RecipeConfig
-from sae.dictionaries.build import Build, build_dictionary, curve_table
+from sae.dictionaries.build import Build, BuiltDictionary, build_dictionaries, build_dictionary, curve_table
 from sae.dictionaries.checkpoints import Checkpoints
 from sae.dictionaries.layout import dictionary_id, load_dictionary
 from sae.dictionaries.measured import still_silent
+from sae.dictionaries.resumable import train_resumably
 from sae.dictionaries.training import TrainingPoint
 from sae.models.subject import Subject
 from sae.storage import Store
@@ -102,6 +103,31 @@ def test_the_same_site_and_recipe_make_the_same_dictionary(
     )
 
     assert first == again != other
+
+
+def test_small_recipes_share_a_reading_and_large_ones_have_one_of_their_own(
+    site: tuple[ActivationSet, Store], five_words: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    activation_set, store = site
+    recipes = [RECIPE.model_copy(update={"latents": latents}) for latents in (12, 40, 8, 48)]
+    # From 40 latents on, a step takes more than one thread.
+    monkeypatch.setattr("sae.threads._ONE_THREAD_PRODUCTS", RECIPE.batch * activation_set.d_model * 40)
+    readings: list[int] = []
+    monkeypatch.setattr(
+        "sae.dictionaries.build.train_resumably",
+        lambda trainings, *more: readings.append(len(trainings)) or train_resumably(trainings, *more),
+    )
+
+    def build(number: int, name: str) -> Build:
+        return Build(recipes[number], tmp_path / name, {}, Checkpoints(store, name))
+
+    given = activation_set, StoredActivations(store), five_words, documents(40, 3)
+    together = build_dictionaries([build(number, f"with-{number}") for number in range(4)], *given)
+    ids = {one.recipe.latents: made.dictionary_id for one, made in together if isinstance(made, BuiltDictionary)}
+
+    assert sorted(readings) == [1, 1, 2]
+    for number, recipe in enumerate(recipes):
+        assert ids[recipe.latents] == build_dictionary(build(number, f"alone-{number}"), *given).dictionary_id
 
 
 def test_a_latent_that_fires_only_on_train_tokens_is_not_dead(make_dictionary) -> None:
