@@ -20,22 +20,28 @@ from orchestration.serving.guard import LOOPBACK
 from sae.config import Workspace
 from sae.errors import AtlasError
 
-SERVICE_FILE = "service.json"
-"""In the state folder, while the service stands: url, token and pid, readable by its owner alone."""
 GRACE_SECONDS = 5
 """How long open requests may take once the service is to end."""
 
 
-def serve(workspace: Workspace, host: str, port: int, names: Collection[str], say: Callable[[str], None]) -> None:
+def serve(
+    workspace: Workspace,
+    host: str,
+    port: int,
+    names: Collection[str],
+    say: Callable[[str], None],
+    patience: float = 0.0,
+) -> None:
     """Answer until a signal ends the process; `port` 0 takes a free one, `names` are further names of this service.
 
+    `patience`: seconds that another service on this state folder has to come to its end.
     Raises AtlasError where the address is not to be had, or another service stands on this state folder.
     """
     token = secrets.token_urlsafe(32)
-    with _alone(workspace), _listening(host, port) as listener:
+    with _alone(workspace, patience), _listening(host, port) as listener:
         bound = listener.getsockname()[1]
         url = f"http://{f'[{host}]' if ':' in host else host}:{bound}"
-        file = workspace.state / SERVICE_FILE
+        file = workspace.service_file
 
         app = application(Asked(workspace).answers(), token, {*LOOPBACK, host, *names})
         # A signal that ends the server is raised once more when all is closed, and no fault. It may come before, too.
@@ -74,15 +80,17 @@ def server_config(app: ASGIApp) -> uvicorn.Config:
 
 
 @contextlib.contextmanager
-def _alone(workspace: Workspace) -> Iterator[None]:
+def _alone(workspace: Workspace, patience: float) -> Iterator[None]:
     """Hold this state folder's only place for a service: two would hold two models."""
     workspace.state.mkdir(parents=True, exist_ok=True)
     lock = FileLock(workspace.state / "service.lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=patience)
     except Timeout as error:
-        file = workspace.state / SERVICE_FILE
-        raise AtlasError(f"A service stands on this state folder already: {file} says where. End it first.") from error
+        raise AtlasError(
+            f"A service stands on this state folder already: {workspace.service_file} says where. "
+            "Use it, or end it first."
+        ) from error
     try:
         yield
     finally:

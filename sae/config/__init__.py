@@ -16,11 +16,12 @@ from sae.config.openlineage import OpenLineageConfig
 from sae.config.operations import AlertConfig, EmailConfig, RetentionConfig
 from sae.config.recipe import RecipeConfig
 from sae.config.section import Name
-from sae.config.workspace import CONFIG_VARIABLE, Workspace, load_workspace, parse_config
+from sae.config.workspace import CONFIG_VARIABLE, SERVICE_FILE, Workspace, load_workspace, parse_config
 
 __all__ = [
     "CONFIG_VARIABLE",
     "FORMATS",
+    "SERVICE_FILE",
     "AlertConfig",
     "AtlasConfig",
     "CheckConfig",

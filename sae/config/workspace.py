@@ -12,6 +12,8 @@ from sae.errors import ConfigError
 
 CONFIG_VARIABLE = "ATLAS_CONFIG"
 """Environment variable that names the config file."""
+SERVICE_FILE = "service.json"
+"""In the state folder, while an inference service stands: its url, token and pid, readable by its owner alone."""
 
 
 class Workspace(BaseModel):
@@ -26,6 +28,11 @@ class Workspace(BaseModel):
     """Absolute folder or fsspec URL."""
     state: Path
     """Absolute folder."""
+
+    @property
+    def service_file(self) -> Path:
+        """Where an inference service says how it is reached."""
+        return self.state / SERVICE_FILE
 
 
 def load_workspace(path: str | os.PathLike[str] | None = None) -> Workspace:

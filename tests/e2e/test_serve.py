@@ -16,7 +16,7 @@ import pytest
 from service_client import Reply, ask
 from tiny_pipeline import QUESTION, SITE, atlas, atlas_command, environment
 
-from orchestration.serving.service import SERVICE_FILE
+from sae.config import SERVICE_FILE
 from sae.models.pictures import encode_picture
 
 pytestmark = pytest.mark.slow
