@@ -6,15 +6,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import uvicorn
 from service_client import ask
+from service_server import TOKEN, served
 
-from orchestration.serving.application import QUEUE, NotCurrentError, application
-from orchestration.serving.guard import BODY_BYTES, LOOPBACK
-from orchestration.serving.service import server_config
+from orchestration.serving.application import QUEUE, NotCurrentError
+from orchestration.serving.guard import BODY_BYTES
 from sae.errors import AtlasError, DamagedFileError
 
-TOKEN = "a-token"
 ERRORS = {
     "wrong": AtlasError("Give a text."),
     "replaced": NotCurrentError("It was replaced."),
@@ -50,17 +48,9 @@ def held():
 
 @pytest.fixture
 def url(held):
-    listener = socket.create_server(("127.0.0.1", 0))
-    app = application({"/echo": _answer, "/held": held}, TOKEN, LOOPBACK)
-    server = uvicorn.Server(server_config(app))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    held.go.set()
-    server.should_exit = True
-    thread.join(30)
-    listener.close()
-    assert not thread.is_alive()
+    with served({"/echo": _answer, "/held": held}) as url:
+        yield url
+        held.go.set()
 
 
 def test_health_says_that_the_service_stands(url):
