@@ -103,13 +103,25 @@ def dev(port: Annotated[int, typer.Option(help="Port of the web UI.")] = 3000) -
     os.execve(sys.executable, command, environment)
 
 
-def ui(port: Annotated[int, typer.Option(help="Port of the pages.")] = 8501) -> None:
-    """The catalog's pages."""
+def ui(
+    port: Annotated[int, typer.Option(help="Port of the pages.")] = 8501,
+    service: Annotated[bool, typer.Option(help="Start the inference service beside the pages.")] = True,
+) -> None:
+    """The catalog's pages, and beside them the inference service, which ends with them."""
     import catalog_ui
+    from catalog_ui.service import NoServiceError, standing_service
+    from orchestration.serving.beside import start_beside
 
-    folder = Path(str(catalog_ui.__file__)).parent
-    environment = os.environ | {"ATLAS_CONFIG": str(load_workspace().path)}
+    folder, workspace = Path(str(catalog_ui.__file__)).parent, load_workspace()
+    environment = os.environ | {"ATLAS_CONFIG": str(workspace.path)}
+    if service:
+        try:
+            standing_service(workspace.service_file)
+            _say("The pages ask the inference service that stands on this state folder already.")
+        except NoServiceError:
+            start_beside(port, environment)
     command = [sys.executable, "-m", "streamlit", "run", str(folder / "app.py"), "--server.port", str(port)]
+    # This process becomes the pages. The service, its child, ends with them.
     os.execve(sys.executable, command, environment)
 
 
