@@ -64,7 +64,10 @@ def explanation_of(
     top: int,
     image: "np.ndarray | None" = None,
 ) -> dict[str, Any]:
-    """Attribution of `target` minus `baseline` after `text`, with the `top` features checked by ablation."""
+    """Attribution of `target` minus `baseline` after `text`, with the `top` features checked by ablation.
+
+    `token_attributions` are sums over all features at each token, not over those listed alone.
+    """
     found = _explained(pinned, text, target, baseline, top, image)
     ablated = found.attributions.filter(found.attributions["ablation_effect"].is_not_null())
     features = [
@@ -77,12 +80,18 @@ def explanation_of(
     ]
     run, asked = found.attribution_runs.row(0, named=True), found.prompts.row(0, named=True)
     numbers = {name: value for name, value in run.items() if isinstance(value, float) or value is None}
+    at_tokens = [0.0] * len(asked["tokens"])
+    for position, attribution in found.attributions.select("position", "attribution").iter_rows():
+        at_tokens[position] += attribution
     return {
         "dictionary_id": pinned.dictionary_id,
         "text": text,
         "predicted": asked["predicted"],
         "is_correct": asked["is_correct"],
+        "tokens": asked["tokens"],
+        "token_attributions": at_tokens,
         **numbers,
+        "n_features": run["n_features"],
         "features": features,
     }
 
