@@ -1,6 +1,7 @@
 """The catalog that the pages read: the published version, opened once and again when another is published."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import streamlit as st
 
@@ -18,12 +19,15 @@ class Reader:
     catalog: Catalog
     store: str
     version: str
+    service_file: Path
+    """Where an inference service on this config says how it is reached."""
 
 
 def require_reader() -> Reader:
     """The current catalog, or a page that says what to do and ends the run."""
     try:
-        store = load_workspace().store
+        workspace = load_workspace()
+        store = workspace.store
         version = published_version(store)
         catalog = _open(store, version) if version else None
     except AtlasError as error:
@@ -36,7 +40,7 @@ def require_reader() -> Reader:
         st.markdown("Make one with the command below, then load this page again.")
         st.code("atlas run", language="bash")
         st.stop()
-    return Reader(catalog, store, version)
+    return Reader(catalog, store, version, workspace.service_file)
 
 
 def published_version(store: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Pictures of the corpus, decoded and drawn again small, so that no byte of a file reaches the browser unread."""
+"""Pictures of corpus and visitors, decoded and drawn again small: no byte of a file reaches the browser unread."""
 
 import base64
 import io
@@ -17,10 +17,17 @@ LONGEST_SIDE = 224
 def picture_uri(store: str, path: str) -> str | None:
     """A PNG data URI of a picture in the store; None where the file is gone or is not a picture."""
     try:
-        data = Store(store).read_bytes(path)
+        return small_uri(Store(store).read_bytes(path))
+    except AtlasError:
+        return None
+
+
+def small_uri(data: bytes) -> str | None:
+    """A PNG data URI of the picture in some bytes; None where they are none."""
+    try:
         with Image.open(io.BytesIO(data)) as picture:
             small = picture.convert("RGB")
-    except (AtlasError, UnidentifiedImageError, Image.DecompressionBombError, OSError):
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError):
         return None
     small.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
     buffer = io.BytesIO()

@@ -22,6 +22,8 @@ from catalog_ui.components.feature_sections import (
 from catalog_ui.wording import figure, is_feature_id, one_in, share
 from sae.catalog.successors import successors_of, went
 
+STEERING_PAGE = "app_pages/steering.py"
+
 
 def _choose(reader: Reader) -> dict[str, Any]:
     """The feature that the address names, or the one seen last, or a page that says what to do and ends the run."""
@@ -109,8 +111,10 @@ def _mix(shares: Any) -> str | None:
     return ", ".join(f"{name} {value / whole:.0%}" for name, value in largest if value / whole >= 0.005)
 
 
-def _previous_and_next(row: dict[str, Any]) -> None:
-    with st.container(horizontal=True, horizontal_alignment="right", gap="small"):
+def _steps(row: dict[str, Any]) -> None:
+    with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="small"):
+        if not row["is_dead"]:
+            st.page_link(STEERING_PAGE, label="Steer", icon=":material/tune:", query_params={"id": row["feature_id"]})
         for step, name, icon in ((-1, "Previous", ":material/arrow_back:"), (1, "Next", ":material/arrow_forward:")):
             index = row["index"] + step
             st.button(
@@ -128,7 +132,7 @@ top = st.columns([3, 2], vertical_alignment="center")
 with top[0]:
     row = _choose(reader)
 with top[1]:
-    _previous_and_next(row)
+    _steps(row)
 _heading(row)
 left, right = st.columns([1.75, 1], gap="large")
 with left:

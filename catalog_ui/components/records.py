@@ -16,11 +16,14 @@ FEATURE_PAGE = "app_pages/feature.py"
 
 @dataclass(frozen=True)
 class Column:
-    """A column: `feature` wants {id, label, note}, `bar` and `signed` draw a gauge up to `scale`."""
+    """A column: `feature` wants {id, label, note}, `bar` and `signed` draw a gauge up to `scale`.
+
+    `written` is what a model wrote: its line breaks are kept.
+    """
 
     key: str
     title: str
-    kind: Literal["feature", "text", "short", "quiet", "mono", "token", "number", "bar", "signed"] = "text"
+    kind: Literal["feature", "text", "short", "quiet", "mono", "token", "written", "number", "bar", "signed"] = "text"
     digits: int = 2
     scale: float | None = None
     help: str = ""

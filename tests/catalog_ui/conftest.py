@@ -69,6 +69,7 @@ def hostile_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "concepts": ("name", "kind"),
         "prompts": ("text", "target", "baseline", "predicted"),
         "attributions": ("token",),
+        "steering": ("completion",),
     }.items():
         frames[table] = frames[table].with_columns(pl.lit(nasty).alias(name) for name in columns)
     listed = pl.lit(list(HOSTILE), dtype=pl.List(pl.String))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from catalog_fixture import LARGE
 
-from catalog_ui import queries
+from catalog_ui import queries, steering_queries
 from sae.catalog.query import Catalog, open_catalog
 from sae.storage import Store
 
@@ -27,6 +27,10 @@ def test_values_are_never_read_as_sql(catalog, text):
     assert queries.examples(catalog, f"{LARGE}:1", text).is_empty()
     assert queries.attributions(catalog, text, text).is_empty()
     assert queries.best_known(catalog, text, 5) == []
+    assert steering_queries.completions(catalog, None, None, text, 5).is_empty()
+    assert steering_queries.completions(catalog, text, text, "", 5).is_empty()
+    assert steering_queries.held_together(catalog, None, None, text, 5).is_empty()
+    assert not steering_queries.reads_pictures(catalog, text)
 
 
 def test_a_feature_is_one_row_even_where_its_model_has_two_names(catalog):

@@ -37,6 +37,8 @@ RENDERS_MARKUP = {
         ("feature", {"id": f"{LARGE}:0"}),
         ("feature", {"id": "<script>alert(1)</script>:1"}),
         ("attribution", {}),
+        ("steering", {}),
+        ("steering", {"id": "<script>alert(1)</script>:1"}),
         ("sql", {}),
     ],
 )

@@ -22,6 +22,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
+from service_server import served, tell
 
 import catalog_ui
 from sae.catalog.publish import build_candidate, publish
@@ -54,7 +55,10 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The running app, on the small catalog with one label (of feature 1) and one cluster made of markup."""
+    """The running app, on the small catalog with one label (of feature 1) and one cluster made of markup.
+
+    Beside it stands a service that answers with markup.
+    """
     folder = tmp_path_factory.mktemp("app")
     store = Store(str(folder / "store"))
     frames = small_frames(store)
@@ -75,7 +79,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "catalog_ui" / "app.py"), f"--server.port={port}"]
     environment = os.environ | {"ATLAS_CONFIG": str(config), "PYTHONPATH": str(ROOT), "HOME": str(folder)}
     environment.pop("ATLAS_STORE", None)
-    with (folder / "log").open("w") as log:
+    with (folder / "log").open("w") as log, served({"/steer": _steered}) as url:
+        tell(folder / ".atlas" / "state" / "service.json", url)
         server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
         try:
             _wait_until_healthy(f"http://localhost:{port}/_stcore/health", server, folder / "log")
@@ -83,6 +88,12 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         finally:
             server.terminate()
             server.wait(20)
+
+
+def _steered(asked: dict) -> dict:
+    held = [one | {"held_at": 36.0} for one in asked["features"]]
+    shown = {"text": asked["text"], "unsteered": "a friend", "steered": HOSTILE, "logit_shift": -1.0}
+    return {"dictionary_id": asked["dictionary_id"], "features": held, **shown}
 
 
 @pytest.fixture
@@ -118,6 +129,20 @@ def test_deep_links_show_pictures_and_markup_as_text(browser, address):
     browser.get(f"{address}/feature?id={LARGE}:1")
 
     _until(browser, lambda: _texts(browser, "h1.title") == [HOSTILE])
+    _assert_sound(browser)
+
+
+def test_a_feature_leads_to_steering_and_the_answer_is_text(browser, address):
+    browser.get(f"{address}/feature?id={LARGE}:1")
+    _click(browser, _link(browser, "Steer"))
+    _until(browser, lambda: "/steering" in browser.current_url and f"id={LARGE}%3A1" in browser.current_url)
+    _until(browser, lambda: HOSTILE in browser.find_element(By.CSS_SELECTOR, "[data-testid=stMultiSelect]").text)
+    _assert_sound(browser)
+    steer = _until(browser, lambda: _enabled_button(browser, "Steer"))
+    _click(browser, steer)
+
+    _until(browser, lambda: _texts(browser, ".passage .tokens") == ["a friend", HOSTILE])
+    _until(browser, lambda: HOSTILE in _texts(browser, "td.feature a"))
     _assert_sound(browser)
 
 
@@ -227,6 +252,11 @@ def _link(browser: WebDriver, text: str) -> WebElement:
         browser,
         lambda: next((a for a in browser.find_elements(By.TAG_NAME, "a") if a.text.split("\n")[-1] == text), None),
     )
+
+
+def _enabled_button(browser: WebDriver, text: str) -> WebElement | None:
+    buttons = browser.find_elements(By.TAG_NAME, "button")
+    return next((b for b in buttons if b.text.split("\n")[-1] == text and b.is_enabled()), None)
 
 
 def _until(browser: WebDriver, found: Callable[[], object]) -> WebElement:

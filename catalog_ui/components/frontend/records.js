@@ -38,7 +38,7 @@ function cell(row, column, open) {
   const value = row[column.key];
   if (column.kind === "feature") {
     const node = element("td", "feature");
-    if (value === null || value === undefined) { node.textContent = "–"; return node; }
+    if (!value) { node.textContent = value ?? "–"; return node; }
     const link = element("a", "", value.label || "no label");
     link.href = `feature?id=${encodeURIComponent(value.id)}`;
     link.onclick = (event) => {
