@@ -5,6 +5,7 @@ Which feature stands for an entity is chosen on the entity's own mentions only (
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from random import Random
 
 import polars as pl
@@ -37,14 +38,18 @@ N_PROMPTS = 96
 """Composed held-out questions on which attribution is held against ablation."""
 
 
-def exam_measures(subject: Subject, seed: int) -> list[Measure]:
-    """`composed_accuracy`, `strict_accuracy`, `picture_accuracy` and `addition_accuracy` on what the seed holds out."""
+@lru_cache(maxsize=1)
+def exam_measures(subject: Subject, seed: int) -> tuple[Measure, ...]:
+    """`composed_accuracy`, `strict_accuracy`, `picture_accuracy` and `addition_accuracy` on what the seed holds out.
+
+    They are the same for each dictionary of a model, so the last model's are kept.
+    """
     measures = []
     for metric, kind in EXAMS.items():
         asked = questions(seed, kind)
         exercises = [Exercise(encode_question(subject, question), answer_id(subject, question)) for question in asked]
         measures.append(exam(metric, subject, exercises))
-    return measures
+    return tuple(measures)
 
 
 def world_measures(
