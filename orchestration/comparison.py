@@ -9,9 +9,7 @@ import polars as pl
 from orchestration.dictionary_versions import Version
 from orchestration.partitions import Cell
 from orchestration.refs import read_ref
-
-_SIZES = ("architecture", "d_in", "d_sae", "k", "tokens_trained")
-_QUALITY = ("fvu", "l0", "dead_fraction", "ce_delta", "loss_recovered")
+from sae.dictionaries.differences import QUALITY, made_from, measures, shards, why_not_comparable
 
 
 def compare(old: Version, new: Version, ledger: Path, most: int) -> dict[str, Any]:
@@ -20,15 +18,15 @@ def compare(old: Version, new: Version, ledger: Path, most: int) -> dict[str, An
     :param ledger: the ledger's file; without it nothing is said of labels
     :param most: largest number of features listed of a kind
     """
-    why_not = _not_comparable(old, new)
+    why_not = why_not_comparable(old.facts, new.facts)
     matches = None if why_not else _matches(old, new)
     labels = _labels(old, new, ledger, matches)
     return {
         "old": _who(old),
         "new": _who(new),
-        "metrics": _metrics(old, new),
-        "differs": _made_from(old, new),
-        "shards": _shards(old.facts, new.facts),
+        "metrics": measures(_figures(old), _figures(new)),
+        "differs": made_from(old.facts, new.facts),
+        "shards": shards(old.facts, new.facts),
         "matched": why_not or "by decoder cosine and activation correlation",
         "statuses": {} if matches is None else dict(matches.group_by("status").len().sort("status").iter_rows()),
         "changed": [] if matches is None else _changed(old, new, matches, labels, most),
@@ -42,59 +40,12 @@ def _who(version: Version) -> dict[str, Any]:
     return {"dictionary_id": version.dictionary_id, **facts}
 
 
-def _metrics(old: Version, new: Version) -> list[dict[str, Any]]:
-    sides = []
-    for version in (old, new):
-        figures = {name: version.facts["quality"].get(name) for name in _QUALITY}
-        if (evaluation := version.table("evaluation")) is not None:
-            figures |= {row["metric"]: row["value"] for row in evaluation.to_dicts() if row["metric"] not in figures}
-        sides.append(figures)
-    names = dict.fromkeys([*sides[0], *sides[1]])
-    return [{"metric": name, "old": sides[0].get(name), "new": sides[1].get(name)} for name in names]
-
-
-def _made_from(old: Version, new: Version) -> list[dict[str, Any]]:
-    """What of the recipe, the code, the model and the reading differs."""
-    sides = []
-    for facts in (old.facts, new.facts):
-        manifest = facts["activation_set"]
-        sides.append(
-            {name: facts.get(name) for name in ("site", *_SIZES, "code_version")}
-            | {f"recipe.{key}": value for key, value in facts["recipe_config"].items() if key not in _SIZES}
-            | {"model": facts["model"]["model_id"]}
-            | {f"activations.{name}": manifest[name] for name in ("hookpoint", "normalisation", "scale")}
-        )
-    names = dict.fromkeys([*sides[0], *sides[1]])
-    both = ({"what": name, "old": sides[0].get(name), "new": sides[1].get(name)} for name in names)
-    return [row for row in both if row["old"] != row["new"]]
-
-
-def _shards(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Which shards one reads and the other does not, or in another version or for another purpose."""
-    was, now = (
-        {
-            entry["record"]["shard"]: (entry["split"], entry["record"]["data_version"])
-            for entry in facts["activation_set"]["shards"]
-        }
-        for facts in (old, new)
-    )
-    return {
-        "old": len(was),
-        "new": len(now),
-        "added": sorted(now.keys() - was.keys()),
-        "left": sorted(was.keys() - now.keys()),
-        "changed": sorted(shard for shard in was.keys() & now.keys() if was[shard] != now[shard]),
-    }
-
-
-def _not_comparable(old: Version, new: Version) -> str | None:
-    for what, was, now in (
-        ("model", old.facts["model"]["model_id"], new.facts["model"]["model_id"]),
-        ("hookpoint", old.facts["hookpoint"], new.facts["hookpoint"]),
-    ):
-        if was != now:
-            return f"features are not matched: the old one reads {what} {was}, the new one {now}"
-    return None
+def _figures(version: Version) -> dict[str, float | None]:
+    """The figures of a version by metric, those that it became current by first."""
+    figures = {name: version.facts["quality"].get(name) for name in QUALITY}
+    if (evaluation := version.table("evaluation")) is not None:
+        figures |= {row["metric"]: row["value"] for row in evaluation.to_dicts() if row["metric"] not in figures}
+    return figures
 
 
 def _matches(old: Version, new: Version) -> pl.DataFrame:
@@ -108,8 +59,8 @@ def _matches(old: Version, new: Version) -> pl.DataFrame:
             return found
     from sae.features.matches import match_features
 
-    shards = new.basis.shards("held_out")
-    return match_features(new.dictionary, new.dictionary_id, old.dictionary, old.dictionary_id, shards)
+    held_out = new.basis.shards("held_out")
+    return match_features(new.dictionary, new.dictionary_id, old.dictionary, old.dictionary_id, held_out)
 
 
 def _changed(

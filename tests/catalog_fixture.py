@@ -4,6 +4,7 @@ import io
 import json
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -146,8 +147,33 @@ def _picture(seed: int) -> bytes:
     return data.getvalue()
 
 
+def provenance_of(recipe: str) -> dict[str, Any]:
+    """What a dictionary of the recipe was made from: three shards trained on, the last of four held out."""
+    shards = [
+        {
+            "split": "held_out" if i == 3 else "train",
+            "record": {"shard": f"world-{i:05d}", "data_version": f"v{i}", "statistics": {"n_tokens": 100}},
+        }
+        for i in range(4)
+    ]
+    return {
+        "model": {"model_id": MODEL, "name": "world-lm"},
+        "activation_set": {
+            "site": SITE,
+            "hookpoint": "layers.3",
+            "normalisation": "sqrt_d",
+            "scale": 0.9,
+            "shards": shards,
+        },
+        "documents": {f"world-{i:05d}": {"sha256": f"{i}" * 64} for i in range(4)},
+        "recipe_config": {"architecture": "matryoshka", "groups": [40, 20], "seed": 0},
+        "inputs": {f"activation_set[{SITE}]": "set-1", f"recipe_config[{recipe}]": "config-1"},
+        "files": {"cfg.json": {"path": "dictionaries/cfg.json", "sha256": "c" * 64, "size": 10}},
+    }
+
+
 def _dictionary(dictionary: str, recipe: str, fvu: float, l0: float) -> tuple:
-    provenance = json.dumps({"seed": 0, "shards": [f"world-{i:05d}" for i in range(4)], "hookpoint": "layers.3"})
+    provenance = json.dumps(provenance_of(recipe))
     measures = (fvu, l0, 1 / N_FEATURES, 0.05, 0.97)
     trained = ("layers.3", recipe, "matryoshka", 64, N_FEATURES, 8, 1_000_000)
     return (dictionary, f"key-{recipe}", SITE, MODEL, *trained, *measures, "1", RUN, T0, True, None, None, provenance)

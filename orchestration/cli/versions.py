@@ -8,6 +8,7 @@ import typer
 from orchestration.cli.query import JSON_OPTION
 from orchestration.cli.tables import cell, print_rows
 from sae.config import load_workspace
+from sae.dictionaries.differences import shards_in_words
 
 _NAME = "A recipe, `<site>.<recipe>`, either with `@1` for the version before, or a dictionary's id or its beginning."
 
@@ -44,7 +45,7 @@ def _show(found: dict[str, Any]) -> None:
     print("\nMade from:")
     if found["differs"]:
         print_rows([{**row, **_sides(row)} for row in found["differs"]], ("what", "old", "new"), False)
-    print(_shards(found["shards"]))
+    print(shards_in_words(found["shards"]))
     print("\nMeasured on each one's own held-out tokens:")
     print_rows(found["metrics"], ("metric", "old", "new"), False)
     print(f"\nFeatures, {found['matched']}:")
@@ -63,11 +64,3 @@ def _show(found: dict[str, Any]) -> None:
 
 def _sides(row: dict[str, Any]) -> dict[str, str]:
     return {side: cell(row[side]).plain or "–" for side in ("old", "new")}
-
-
-def _shards(shards: dict[str, Any]) -> str:
-    said = [f"{len(shards[how]):,} {how} ({', '.join(shards[how][:3])})" for how in ("added", "left", "changed")
-            if shards[how]]  # fmt: skip
-    if not said:
-        return f"The same {shards['new']:,} shards of activations."
-    return f"Shards of activations: {shards['old']:,} before, {shards['new']:,} now; {', '.join(said)}"

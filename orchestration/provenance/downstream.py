@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sae.catalog import Catalog
+from sae.catalog.lineage import made_from_cells
 
 KINDS = ("document", "shard", "model", "run", "dictionary")
 """What can be asked about."""
@@ -31,10 +32,6 @@ _DICTIONARIES = """
 _LABELS = """
     select label_id, feature_id, label, labeler, label_id in (select label_id from current_labels) as in_force
     from labels l where {} order by dictionary_id, "index", label_id
-"""
-_CELLS = """
-    select distinct asset, partition from lineage_closure
-    where from_asset = ? and from_partition in (select unnest(?::varchar[])) order by all
 """
 
 
@@ -168,13 +165,8 @@ def _rows(catalog: Catalog, what: str, query: str, params: Sequence[Any]) -> Cam
 
 
 def _made_again(catalog: Catalog, asset: str, partitions: Sequence[str], when: str) -> Came:
-    """The cells that come from some partitions of an asset, those themselves first; from one without any if none."""
-    if partitions:
-        cells = catalog.sql(_CELLS, [asset, list(partitions)]).to_dicts()
-    else:
-        cells = catalog.sql(
-            "select distinct asset, partition from lineage_closure where from_asset = ? order by all", [asset]
-        ).to_dicts()
+    """The cells that come from some partitions of an asset, those first; without any, of one that has none."""
+    cells = made_from_cells(catalog, asset, partitions or [None]).select("asset", "partition").to_dicts()
     own = [{"asset": asset, "partition": partition} for partition in partitions]
     published = [{"asset": name, "partition": None} for name in ("catalog_candidate", "catalog")]
     return Came(f"assets would be made again {when}", [*own, *cells, *published])
