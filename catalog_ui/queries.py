@@ -15,6 +15,13 @@ _BEST_CONCEPT = """
     group by feature_id
 """
 
+EXAMPLES = """
+    select e.example_id, e.rank, e.bin, e.document_id, e.position, e.activation, e.tokens, e.activations,
+           e.language, e.modality, e.image_path, d.corpus, d.source, d.topic
+    from examples e left join documents d using (document_id)
+"""
+"""Stored passages with their document's source: what `components.examples` draws."""
+
 
 def dictionaries(catalog: Catalog) -> pl.DataFrame:
     """The accepted dictionaries, current ones first, with their model's name and how many features are alive."""
@@ -143,14 +150,12 @@ def label_scores(catalog: Catalog, label_id: str) -> pl.DataFrame:
 def examples(catalog: Catalog, feature_id: str, kind: str) -> pl.DataFrame:
     """The stored passages of one kind in their order, with the document's source."""
     return catalog.sql(
-        """
-        select e.example_id, e.rank, e.bin, e.document_id, e.position, e.activation, e.tokens, e.activations,
-               e.language, e.modality, e.image_path, d.corpus, d.source, d.topic
-        from examples e left join documents d using (document_id)
+        f"""
+        {EXAMPLES}
         where e.dictionary_id = ? and e."index" = ? and e.kind = ?
         order by e.bin desc nulls last, e.rank
         """,
-        [*_key(feature_id), kind],
+        [*key_of(feature_id), kind],
     )
 
 
@@ -161,7 +166,7 @@ def example_activations(catalog: Catalog, feature_id: str) -> pl.DataFrame:
         select kind, activation from examples
         where dictionary_id = ? and "index" = ? and activation > 0 and kind in ('top', 'quantile', 'random')
         """,
-        [*_key(feature_id)],
+        [*key_of(feature_id)],
     )
 
 
@@ -181,34 +186,31 @@ def logit_weights(catalog: Catalog, feature_id: str) -> pl.DataFrame:
     """The tokens whose logits the feature raises and lowers most: sign, rank, token, weight."""
     return catalog.sql(
         'select sign, rank, token, weight from logit_weights where dictionary_id = ? and "index" = ? order by rank',
-        [*_key(feature_id)],
+        [*key_of(feature_id)],
     )
 
 
 def neighbors(catalog: Catalog, feature_id: str) -> pl.DataFrame:
     """Nearest features by cosine of the decoder rows, in the same dictionary and in others."""
-    return catalog.sql(
+    frame = catalog.sql(
         """
-        select n.scope, n.rank, n.neighbor_id, n.similarity, l.label, d.recipe
+        select n.scope, n.rank, n.neighbor_id, n.similarity, d.recipe
         from neighbors n
-        left join current_labels l on l.feature_id = n.neighbor_id
         left join dictionaries d on d.dictionary_id = split_part(n.neighbor_id, ':', 1)
         where n.dictionary_id = ? and n."index" = ? order by n.scope, n.rank
         """,
-        [*_key(feature_id)],
+        [*key_of(feature_id)],
     )
+    return with_labels(catalog, frame, "neighbor_id")
 
 
 def coactivations(catalog: Catalog, feature_id: str) -> pl.DataFrame:
     """Features that fire on the same tokens: Jaccard index and pointwise mutual information."""
-    return catalog.sql(
-        """
-        select c.rank, c.other_id, c.jaccard, c.pmi, l.label
-        from coactivations c left join current_labels l on l.feature_id = c.other_id
-        where c.dictionary_id = ? and c."index" = ? order by c.rank
-        """,
-        [*_key(feature_id)],
+    frame = catalog.sql(
+        'select rank, other_id, jaccard, pmi from coactivations where dictionary_id = ? and "index" = ? order by rank',
+        [*key_of(feature_id)],
     )
+    return with_labels(catalog, frame, "other_id")
 
 
 def concepts_of(catalog: Catalog, feature_id: str) -> pl.DataFrame:
@@ -262,7 +264,20 @@ def attributions(catalog: Catalog, prompt_id: str, dictionary_id: str) -> pl.Dat
     )
 
 
-def _key(feature_id: str) -> tuple[str, int]:
+def with_labels(catalog: Catalog, frame: pl.DataFrame, column: str, name: str = "label") -> pl.DataFrame:
+    """A frame with the labels in force of the features of a column, null where there is none.
+
+    Asked for by a list of ids, which the view is filtered by; a join would first find the label of every feature.
+    """
+    found = catalog.sql(
+        "select feature_id, label from current_labels where list_contains(?::varchar[], feature_id)",
+        [frame[column].drop_nulls().to_list()],
+    )
+    labels = found.rename({"feature_id": column, "label": name})
+    return frame.join(labels, on=column, how="left", maintain_order="left")
+
+
+def key_of(feature_id: str) -> tuple[str, int]:
     """The columns by which tables about features are sorted."""
     dictionary_id, _, index = feature_id.rpartition(":")
     return dictionary_id, int(index)

@@ -19,7 +19,7 @@ from catalog_ui.components.feature_sections import (
     show_neighbours,
     show_origin,
 )
-from catalog_ui.wording import figure, is_feature_id, one_in, share
+from catalog_ui.wording import figure, is_feature_id, mix, one_in, share
 from sae.catalog.successors import successors_of, went
 
 STEERING_PAGE = "app_pages/steering.py"
@@ -93,22 +93,12 @@ def _heading(row: dict[str, Any]) -> None:
             ("Fires on", one_in(row["density"])),
             ("Largest activation", figure(row["max_activation"])),
             ("Mean when active", figure(row["mean_activation"])),
-            ("Languages", _mix(row["languages"])),
-            ("Modalities", _mix(row["modalities"])),
+            ("Languages", mix(row["languages"])),
+            ("Modalities", mix(row["modalities"])),
             ("Nearest neuron, Pearson", figure(row["max_neuron_correlation"], 2)),
             ("Decoder norm", figure(row["decoder_norm"])),
         ],
     )
-
-
-def _mix(shares: Any) -> str | None:
-    """The largest parts of a MAP column, which arrives as a mapping or as a list of entries."""
-    if not shares:
-        return None
-    pairs = list(shares.items()) if isinstance(shares, dict) else [(entry["key"], entry["value"]) for entry in shares]
-    whole = sum(value for _, value in pairs) or 1
-    largest = sorted(pairs, key=lambda pair: -pair[1])[:4]
-    return ", ".join(f"{name} {value / whole:.0%}" for name, value in largest if value / whole >= 0.005)
 
 
 def _steps(row: dict[str, Any]) -> None:

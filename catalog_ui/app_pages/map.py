@@ -6,7 +6,7 @@ import streamlit as st
 
 from catalog_ui import queries
 from catalog_ui.access import Reader, require_reader
-from catalog_ui.components.dictionaries import choose_dictionary
+from catalog_ui.components.dictionaries import choose_dictionary, dictionary_figures
 from catalog_ui.components.examples import example_passage
 from catalog_ui.components.fact_sheet import Chip, heading
 from catalog_ui.components.feature_map import LABELS_SENT, POINTS_SHOWN, encode_map, feature_map
@@ -57,11 +57,7 @@ def _dictionary_card(reader: Reader, dictionary: dict[str, Any]) -> None:
         facts=[
             ("Model", dictionary["model"]),
             ("Hookpoint", dictionary["hookpoint"]),
-            ("Features", f"{dictionary['d_sae']:,}"),
-            ("Variance unexplained", figure(dictionary["fvu"])),
-            ("Active a token (L0)", figure(dictionary["l0"])),
-            ("Loss recovered", share(dictionary["loss_recovered"])),
-            ("Dead", share(dictionary["dead_fraction"])),
+            *dictionary_figures(dictionary),
         ],
         size="card",
     )

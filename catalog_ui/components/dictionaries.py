@@ -6,6 +6,8 @@ import streamlit as st
 
 from catalog_ui import queries
 from catalog_ui.access import Reader
+from catalog_ui.components.fact_sheet import Chip
+from catalog_ui.wording import figure, share
 
 
 def choose_dictionary(reader: Reader) -> dict[str, Any]:
@@ -23,6 +25,26 @@ def choose_dictionary(reader: Reader) -> dict[str, Any]:
         persist_state="session",
     )
     return rows[chosen]
+
+
+def dictionary_figures(row: dict[str, Any]) -> list[tuple[str, str | None]]:
+    """How large and how good a dictionary is, for a heading."""
+    return [
+        ("Features", f"{row['d_sae']:,}"),
+        ("Variance unexplained", figure(row["fvu"])),
+        ("Active a token (L0)", figure(row["l0"])),
+        ("Loss recovered", share(row["loss_recovered"])),
+        ("Dead", share(row["dead_fraction"])),
+    ]
+
+
+def state_of(row: dict[str, Any]) -> Chip:
+    """Whether a dictionary is the one that readers get."""
+    if row["is_current"]:
+        return Chip("current", "good")
+    if row["rejected_because"]:
+        return Chip("turned down", "bad")
+    return Chip("replaced")
 
 
 def dictionary_name(row: dict[str, Any]) -> str:

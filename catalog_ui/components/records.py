@@ -1,4 +1,4 @@
-"""A dense table of records whose features link to their pages. Labels and tokens travel as data, never as markup."""
+"""A dense table of records whose ids link to their pages. Labels and tokens travel as data, never as markup."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,30 +12,37 @@ from catalog_ui.components.sources import script, style
 _mount = component("records", css=style("records"), js=script("records"))
 
 FEATURE_PAGE = "app_pages/feature.py"
+AUDIT_PAGE = "app_pages/audit.py"
+_PAGES = {"feature": FEATURE_PAGE, "audit": AUDIT_PAGE}
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: `feature` wants {id, label, note}, `bar` and `signed` draw a gauge up to `scale`.
+    """A column of cells of one kind.
 
-    `written` is what a model wrote: its line breaks are kept.
+    `feature` wants {id, label, note} and links to a page; `bar` and `signed` draw a gauge up to `scale`, `interval` one
+    of {value, low, high, control}; `chip` wants {text, tone}; `written` is what a model wrote, whose line breaks stay.
     """
 
     key: str
     title: str
-    kind: Literal["feature", "text", "short", "quiet", "mono", "token", "written", "number", "bar", "signed"] = "text"
+    kind: Literal[
+        "feature", "text", "short", "quiet", "mono", "token", "written", "number", "bar", "signed", "interval", "chip"
+    ] = "text"
     digits: int = 2
     scale: float | None = None
     help: str = ""
+    page: Literal["feature", "audit"] = "feature"
+    """Where the links of a `feature` column lead."""
 
 
 def records(
     rows: Sequence[dict[str, Any]], columns: Sequence[Column], key: str, empty: str = "Nothing is stored here."
 ) -> None:
-    """Draw a table; a click on a feature opens its page."""
+    """Draw a table; a click on a link opens its page."""
     opened = _mount(key=f"records-{key}", data=records_data(rows, columns, empty), on_opened_change=lambda: None).opened
-    if isinstance(opened, str):
-        st.switch_page(FEATURE_PAGE, query_params={"id": opened})
+    if opened:
+        st.switch_page(_PAGES[opened["page"]], query_params={"id": opened["id"]})
 
 
 def records_data(rows: Sequence[dict[str, Any]], columns: Sequence[Column], empty: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from PIL import Image
 import catalog_ui
 from catalog_ui.csv_text import to_csv
 from catalog_ui.pictures import LONGEST_SIDE, picture_uri
-from catalog_ui.wording import figure, is_feature_id, one_in, share, when
+from catalog_ui.wording import ago, figure, is_feature_id, lasted, mix, one_in, share, when
 
 ROOT = Path(catalog_ui.__file__).parents[1]
 
@@ -35,6 +35,21 @@ def test_figures_read_as_people_write_them():
     ]
     assert [one_in(v) for v in (None, 0.0, 0.001, 0.75)] == ["never", "never", "1 in 1,000 tokens", "75% of tokens"]
     assert when(datetime(2026, 1, 2, 3, 4, 5)) == "2026-01-02 03:04"
+    assert figure(12345.6) == "12,346"
+    assert mix([{"key": "en", "value": 3.0}, {"key": "ja", "value": 1.0}]) == "en 75%, ja 25%"
+
+
+def test_durations_and_ages_are_told_in_the_unit_that_says_them_well():
+    now = datetime(2026, 1, 2, 3, 4, 5)
+
+    assert [lasted(s) for s in (None, 0.25, 41.3, 100, 3725)] == [None, "0.25 s", "41 s", "1 min 40 s", "1 h 2 min"]
+    assert [ago(now - timedelta(seconds=s), now) for s in (-5, 30, 61, 7300, 86400 * 3)] == [
+        "just now",
+        "just now",
+        "1 minute ago",
+        "2 hours ago",
+        "3 days ago",
+    ]
 
 
 @pytest.mark.parametrize(

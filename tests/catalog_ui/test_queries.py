@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import polars as pl
 import pytest
 from catalog_fixture import LARGE
 
@@ -31,6 +32,14 @@ def test_values_are_never_read_as_sql(catalog, text):
     assert steering_queries.completions(catalog, text, text, "", 5).is_empty()
     assert steering_queries.held_together(catalog, None, None, text, 5).is_empty()
     assert not steering_queries.reads_pictures(catalog, text)
+
+
+def test_labels_in_force_are_found_for_the_features_of_a_column(catalog):
+    frame = pl.DataFrame({"other": [f"{LARGE}:1", None, "nothing", f"{LARGE}:0"]})
+
+    labelled = queries.with_labels(catalog, frame, "other")
+
+    assert labelled["label"].to_list() == ["Alcatraz", None, None, "Golden Gate Bridge, San Francisco"]
 
 
 def test_a_feature_is_one_row_even_where_its_model_has_two_names(catalog):

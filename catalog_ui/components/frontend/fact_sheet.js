@@ -24,7 +24,7 @@ export default function (component) {
   if (data.facts.length) {
     const facts = element("dl", data.list ? "list" : "");
     for (const [term, value] of data.facts) {
-      const pair = element("div", value.length > 17 ? "wide" : "");
+      const pair = element("div", value.length > 15 ? "wide" : "");
       pair.append(element("dt", "", term), element("dd", HASH.test(value) ? "mono" : "", value));
       facts.append(pair);
     }

@@ -1,6 +1,6 @@
-// A dense table whose features are links.
-// data: {columns: [{key, title, kind, digits, scale}], rows: [{...}], empty}. Text goes through textContent alone;
-// a link's address is made here from a feature's id, encoded.
+// A dense table whose ids are links.
+// data: {columns: [{key, title, kind, digits, scale, page}], rows: [{...}], empty}. Text goes through textContent alone;
+// a link's address is made here from a page's name and an id, encoded.
 
 function element(tag, className, text) {
   const node = document.createElement(tag);
@@ -11,6 +11,7 @@ function element(tag, className, text) {
 
 function figure(value, digits) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
+  if (digits === 0 && Number.isInteger(value)) return value.toLocaleString("en").replace("-", "−");
   const text = value !== 0 && Math.abs(value) < 10 ** -digits ? value.toExponential(1) : value.toFixed(digits);
   return text.replace("-", "−");
 }
@@ -34,17 +35,37 @@ function gauge(value, column) {
   return box;
 }
 
+function interval(value, column) {
+  const box = element("div", "gauge");
+  const place = (at) => `${Math.max(0, Math.min(1, at / (column.scale || 1))) * 100}%`;
+  if (value.value >= 0 && value.value <= (column.scale || 1)) {
+    const track = element("div", "track interval");
+    const mark = (className, at) => {
+      const node = element("div", className);
+      node.style.left = place(at);
+      track.append(node);
+      return node;
+    };
+    if (value.low !== null && value.high !== null) mark("fill", value.low).style.right = `calc(100% - ${place(value.high)})`;
+    if (value.control !== null) mark("control", value.control);
+    mark("point", value.value);
+    box.append(track);
+  }
+  box.append(element("span", "figure", figure(value.value, column.digits)));
+  return box;
+}
+
 function cell(row, column, open) {
   const value = row[column.key];
   if (column.kind === "feature") {
     const node = element("td", "feature");
     if (!value) { node.textContent = value ?? "–"; return node; }
     const link = element("a", "", value.label || "no label");
-    link.href = `feature?id=${encodeURIComponent(value.id)}`;
+    link.href = `${column.page}?id=${encodeURIComponent(value.id)}`;
     link.onclick = (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
       event.preventDefault();
-      open(value.id);
+      open({ page: column.page, id: value.id });
     };
     node.append(link);
     if (value.depth) {
@@ -57,6 +78,17 @@ function cell(row, column, open) {
   if (column.kind === "bar" || column.kind === "signed") {
     const node = element("td", "bar");
     node.append(gauge(value, column));
+    return node;
+  }
+  if (column.kind === "interval") {
+    const node = element("td", "bar interval");
+    if (value.value === null) node.append(element("span", "quiet", "–"));
+    else node.append(interval(value, column));
+    return node;
+  }
+  if (column.kind === "chip") {
+    const node = element("td", "short");
+    if (value) node.append(element("span", `chip ${value.tone}`, value.text));
     return node;
   }
   if (column.kind === "number") return element("td", "number", figure(value, column.digits));
@@ -81,7 +113,7 @@ export default function (component) {
     const body = table.createTBody();
     for (const row of data.rows) {
       const line = body.insertRow();
-      for (const column of data.columns) line.append(cell(row, column, (id) => setTriggerValue("opened", id)));
+      for (const column of data.columns) line.append(cell(row, column, (target) => setTriggerValue("opened", target)));
     }
     const scroll = element("div", "scroll");
     scroll.append(table);
