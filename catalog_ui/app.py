@@ -21,6 +21,7 @@ page = st.navigation(
             "app_pages/attribution.py", title="Attribution", icon=":material/account_tree:", url_path="attribution"
         ),
         st.Page("app_pages/steering.py", title="Steering", icon=":material/tune:", url_path="steering"),
+        st.Page("app_pages/audit.py", title="Audit", icon=":material/fact_check:", url_path="audit"),
         st.Page("app_pages/sql.py", title="SQL", icon=":material/table:", url_path="sql"),
     ],
     position="top",

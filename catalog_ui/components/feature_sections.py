@@ -11,7 +11,7 @@ from catalog_ui.access import Reader
 from catalog_ui.components.examples import example_passage
 from catalog_ui.components.fact_sheet import fact_list
 from catalog_ui.components.passages import passages
-from catalog_ui.components.records import Column, feature_link, records
+from catalog_ui.components.records import AUDIT_PAGE, Column, feature_link, records
 from catalog_ui.wording import when
 
 Row = dict[str, Any]
@@ -70,6 +70,8 @@ def show_neighbours(reader: Reader, row: Row) -> None:
 def show_origin(reader: Reader, row: Row) -> None:
     """Who wrote the label, from what, at what cost; its scores; earlier labels."""
     st.subheader("Where the label came from")
+    address = {"id": row["feature_id"]}
+    st.page_link(AUDIT_PAGE, label="Follow it to the corpus", icon=":material/fact_check:", query_params=address)
     if row["label_id"] is None:
         st.caption("This feature has no label.")
         return
