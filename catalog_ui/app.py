@@ -17,6 +17,7 @@ page = st.navigation(
         st.Page("app_pages/map.py", title="Map", icon=":material/scatter_plot:", url_path="map", default=True),
         st.Page("app_pages/search.py", title="Search", icon=":material/search:", url_path="search"),
         st.Page("app_pages/feature.py", title="Feature", icon=":material/lens:", url_path="feature"),
+        st.Page("app_pages/compare.py", title="Compare", icon=":material/compare_arrows:", url_path="compare"),
         st.Page(
             "app_pages/attribution.py", title="Attribution", icon=":material/account_tree:", url_path="attribution"
         ),

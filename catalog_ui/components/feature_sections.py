@@ -52,6 +52,13 @@ def show_neighbours(reader: Reader, row: Row) -> None:
                 for r in frame.filter(pl.col("scope") == scope).to_dicts()
             ]
             records(rows, columns, key=f"neighbours-{scope}", empty="No neighbour is stored.")
+            if rows:
+                st.page_link(
+                    "app_pages/compare.py",
+                    label="Compare with the nearest",
+                    icon=":material/compare_arrows:",
+                    query_params={"a": row["feature_id"], "b": rows[0]["feature"]["id"]},
+                )
     with together:
         rows = [
             {"feature": feature_link(r["other_id"], r["label"]), "jaccard": r["jaccard"], "pmi": r["pmi"]}

@@ -6,7 +6,15 @@ import polars as pl
 import pytest
 from catalog_fixture import LARGE
 
-from catalog_ui import queries, steering_queries
+from catalog_ui import (
+    audit_queries,
+    dictionary_pair_queries,
+    feature_pair_queries,
+    likeness_queries,
+    provenance_queries,
+    queries,
+    steering_queries,
+)
 from sae.catalog.query import Catalog, open_catalog
 from sae.storage import Store
 
@@ -32,6 +40,22 @@ def test_values_are_never_read_as_sql(catalog, text):
     assert steering_queries.completions(catalog, text, text, "", 5).is_empty()
     assert steering_queries.held_together(catalog, None, None, text, 5).is_empty()
     assert not steering_queries.reads_pictures(catalog, text)
+
+
+@pytest.mark.parametrize("text", INJECTIONS)
+def test_values_of_the_pages_that_compare_and_audit_are_never_read_as_sql(catalog, text):
+    feature, other = f"{text}:1", f"{LARGE}:1"
+    assert feature_pair_queries.cosines(catalog, feature, feature) == []
+    assert feature_pair_queries.together(catalog, other, feature) is None
+    assert feature_pair_queries.shared_passages(catalog, feature, other)[0] == 0
+    assert feature_pair_queries.examples_of(catalog, other, [text]).is_empty()
+    assert dictionary_pair_queries.matches(catalog, text, LARGE, text).is_empty()
+    assert likeness_queries.likeness(catalog, text, LARGE).n_mutual == 0
+    assert likeness_queries.splits(catalog, text, text).parents == 0
+    assert provenance_queries.shards_of(catalog, text, 5).is_empty()
+    assert audit_queries.label_passages(catalog, other, text, text).is_empty()
+    assert audit_queries.history(catalog, feature).is_empty()
+    assert audit_queries.run(catalog, text) is None
 
 
 def test_labels_in_force_are_found_for_the_features_of_a_column(catalog):
