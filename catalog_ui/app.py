@@ -24,6 +24,7 @@ page = st.navigation(
         st.Page("app_pages/steering.py", title="Steering", icon=":material/tune:", url_path="steering"),
         st.Page("app_pages/audit.py", title="Audit", icon=":material/fact_check:", url_path="audit"),
         st.Page("app_pages/sql.py", title="SQL", icon=":material/table:", url_path="sql"),
+        st.Page("app_pages/health.py", title="Health", icon=":material/monitor_heart:", url_path="health"),
     ],
     position="top",
 )

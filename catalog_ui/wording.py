@@ -43,12 +43,17 @@ def when(moment: datetime | str | None) -> str | None:
     return moment.strftime("%Y-%m-%d %H:%M") if isinstance(moment, datetime) else moment
 
 
+def counted(n: int, noun: str) -> str:
+    """A number of things that take an s."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
 def ago(moment: datetime, now: datetime) -> str:
     """How long ago a moment was, in its largest unit."""
     seconds = (now - moment).total_seconds()
     for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if (n := int(seconds // size)) >= 1:
-            return f"{n:,} {unit}{'s' if n > 1 else ''} ago"
+            return f"{counted(n, unit)} ago"
     return "just now"
 
 

@@ -10,7 +10,7 @@ from sae.catalog.publish import build_candidate, publish
 from sae.catalog.versions import CURRENT
 from sae.storage import Store
 
-PAGES = ("map", "search", "feature", "attribution", "steering", "sql")
+PAGES = ("map", "search", "feature", "compare", "attribution", "steering", "audit", "sql", "health")
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from catalog_fixture import LARGE
+from catalog_fixture import LARGE, SMALL
 from page_elements import elements
 
 import catalog_ui
@@ -36,9 +36,20 @@ RENDERS_MARKUP = {
         ("search", {"q": "<script>alert(1)</script> $x$"}),
         ("feature", {"id": f"{LARGE}:0"}),
         ("feature", {"id": "<script>alert(1)</script>:1"}),
+        ("compare", {"a": f"{LARGE}:0", "b": f"{LARGE}:1"}),
+        ("compare", {"a": "script", "b": "<script>alert(1)</script> $x$"}),
+        ("compare", {"a": "<script>alert(1)</script>:1"}),
+        ("compare", {"old": SMALL, "new": LARGE}),
+        ("compare", {"old": "<script>alert(1)</script>", "new": "<script>alert(1)</script>"}),
         ("attribution", {}),
         ("steering", {}),
         ("steering", {"id": "<script>alert(1)</script>:1"}),
+        ("audit", {"id": f"{LARGE}:0"}),
+        ("audit", {"id": "label-failed"}),
+        ("audit", {"id": LARGE}),
+        ("audit", {"id": "<script>alert(1)</script>"}),
+        ("audit", {"id": "<script>alert(1)</script>:1"}),
+        ("health", {}),
         ("sql", {}),
     ],
 )
