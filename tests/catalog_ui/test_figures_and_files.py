@@ -106,7 +106,7 @@ PROBE = """
 import sys
 from streamlit.testing.v1 import AppTest
 app = AppTest.from_file("catalog_ui/app.py", default_timeout=60).run()
-for page in ("search", "feature", "compare", "attribution", "audit", "sql", "health"):
+for page in ("search", "feature", "compare", "attribution", "steering", "audit", "sql", "health"):
     assert not app.exception, app.exception
     app.switch_page(f"app_pages/{page}.py").run()
 assert not app.exception, app.exception

@@ -7,21 +7,20 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
+from browsing import assert_sound, click, enabled_button, inside, link, texts, until
 from catalog_fixture import LARGE, QUESTION, small_frames, small_parquet
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.wait import WebDriverWait
 from service_server import served, tell
 
 import catalog_ui
@@ -42,7 +41,6 @@ FLAGS = (
 )
 ROOT = Path(catalog_ui.__file__).parents[1]
 HOSTILE = "<img src=x onerror='window.hacked=1'><script>window.hacked=1</script> **b** $x$"
-PATIENCE = 40
 
 pytestmark = [
     pytest.mark.browser,
@@ -115,7 +113,9 @@ def test_walk_from_map_to_sql(browser, address):
     _map_shows_points_and_opens_a_feature(browser)
     _search_finds_a_feature(browser)
     _feature_shows_examples_and_leads_to_its_neighbours(browser)
+    _audit_and_compare_follow_the_feature(browser)
     _attribution_answers_the_question(browser)
+    _health_says_what_is_published(browser)
     _sql_reads_and_refuses_to_write(browser)
     errors = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
     assert errors == []
@@ -123,82 +123,98 @@ def test_walk_from_map_to_sql(browser, address):
 
 def test_deep_links_show_pictures_and_markup_as_text(browser, address):
     browser.get(f"{address}/feature?id={LARGE}:2")
-    _until(browser, lambda: _inside(browser, ".passage img"))
-    widths = [browser.execute_script("return arguments[0].naturalWidth", p) for p in _inside(browser, ".passage img")]
+    until(browser, lambda: inside(browser, ".passage img"))
+    widths = [browser.execute_script("return arguments[0].naturalWidth", p) for p in inside(browser, ".passage img")]
     assert all(widths)
     browser.get(f"{address}/feature?id={LARGE}:1")
 
-    _until(browser, lambda: _texts(browser, "h1.title") == [HOSTILE])
-    _assert_sound(browser)
+    until(browser, lambda: texts(browser, "h1.title") == [HOSTILE])
+    assert_sound(browser)
 
 
 def test_a_feature_leads_to_steering_and_the_answer_is_text(browser, address):
     browser.get(f"{address}/feature?id={LARGE}:1")
-    _click(browser, _link(browser, "Steer"))
-    _until(browser, lambda: "/steering" in browser.current_url and f"id={LARGE}%3A1" in browser.current_url)
-    _until(browser, lambda: HOSTILE in browser.find_element(By.CSS_SELECTOR, "[data-testid=stMultiSelect]").text)
-    _assert_sound(browser)
-    steer = _until(browser, lambda: _enabled_button(browser, "Steer"))
-    _click(browser, steer)
+    click(browser, link(browser, "Steer"))
+    until(browser, lambda: "/steering" in browser.current_url and f"id={LARGE}%3A1" in browser.current_url)
+    until(browser, lambda: HOSTILE in browser.find_element(By.CSS_SELECTOR, "[data-testid=stMultiSelect]").text)
+    assert_sound(browser)
+    steer = until(browser, lambda: enabled_button(browser, "Steer"))
+    click(browser, steer)
 
-    _until(browser, lambda: _texts(browser, ".passage .tokens") == ["a friend", HOSTILE])
-    _until(browser, lambda: HOSTILE in _texts(browser, "td.feature a"))
-    _assert_sound(browser)
+    until(browser, lambda: texts(browser, ".passage .tokens") == ["a friend", HOSTILE])
+    until(browser, lambda: HOSTILE in texts(browser, "td.feature a"))
+    assert_sound(browser)
 
 
 def _map_shows_points_and_opens_a_feature(browser: WebDriver) -> None:
-    canvas = _until(browser, lambda: next(iter(_inside(browser, "canvas")), None))
-    _until(browser, lambda: HOSTILE in _texts(browser, ".name"))
+    canvas = until(browser, lambda: next(iter(inside(browser, "canvas")), None))
+    until(browser, lambda: HOSTILE in texts(browser, ".name"))
     _click_a_point(browser, canvas)
-    _until(browser, lambda: _inside(browser, ".passage"))
-    _click(browser, _link(browser, "Open the feature"))
-    _until(browser, lambda: "/feature" in browser.current_url and "id=" in browser.current_url)
-    _until(browser, lambda: _texts(browser, "h1.title"))
-    _assert_sound(browser)
+    until(browser, lambda: inside(browser, ".passage"))
+    click(browser, link(browser, "Open the feature"))
+    until(browser, lambda: "/feature" in browser.current_url and "id=" in browser.current_url)
+    until(browser, lambda: texts(browser, "h1.title"))
+    assert_sound(browser)
 
 
 def _search_finds_a_feature(browser: WebDriver) -> None:
-    _link(browser, "Search").click()
-    box = _until(
-        browser, lambda: next(iter(browser.find_elements(By.CSS_SELECTOR, "input[aria-label^='Label']")), None)
-    )
-    _until(browser, lambda: len(_inside(browser, "td.feature a")) > 10)
+    link(browser, "Search").click()
+    box = until(browser, lambda: next(iter(browser.find_elements(By.CSS_SELECTOR, "input[aria-label^='Label']")), None))
+    until(browser, lambda: len(inside(browser, "td.feature a")) > 10)
     box.send_keys("golden gate", Keys.ENTER)
     both = ["Golden Gate Bridge", "Golden Gate Bridge, San Francisco"]
-    _until(browser, lambda: sorted(_texts(browser, "td.feature a")[:2]) == both)
+    until(browser, lambda: sorted(texts(browser, "td.feature a")[:2]) == both)
     assert "q=golden" in browser.current_url
-    _assert_sound(browser)
-    _click(browser, next(a for a in _inside(browser, "td.feature a") if a.text == both[1]))
-    _until(browser, lambda: "/feature" in browser.current_url and _texts(browser, "h1.title"))
+    assert_sound(browser)
+    click(browser, next(a for a in inside(browser, "td.feature a") if a.text == both[1]))
+    until(browser, lambda: "/feature" in browser.current_url and texts(browser, "h1.title"))
 
 
 def _feature_shows_examples_and_leads_to_its_neighbours(browser: WebDriver) -> None:
-    _until(browser, lambda: _texts(browser, "h1.title") == ["Golden Gate Bridge, San Francisco"])
-    _until(browser, lambda: [token for token in _inside(browser, ".token") if token.get_attribute("style")])
-    _assert_sound(browser)
-    _until(browser, lambda: HOSTILE in _texts(browser, "td.feature a"))
-    _click(browser, next(a for a in _inside(browser, "td.feature a") if a.text == HOSTILE))
-    _until(browser, lambda: _texts(browser, "h1.title") == [HOSTILE])
+    until(browser, lambda: texts(browser, "h1.title") == ["Golden Gate Bridge, San Francisco"])
+    until(browser, lambda: [token for token in inside(browser, ".token") if token.get_attribute("style")])
+    assert_sound(browser)
+    until(browser, lambda: HOSTILE in texts(browser, "td.feature a"))
+    click(browser, next(a for a in inside(browser, "td.feature a") if a.text == HOSTILE))
+    until(browser, lambda: texts(browser, "h1.title") == [HOSTILE])
     assert "%3A1" in browser.current_url or f"{LARGE}:1" in browser.current_url
-    _assert_sound(browser)
+    assert_sound(browser)
     browser.back()
-    _until(browser, lambda: _texts(browser, "h1.title") == ["Golden Gate Bridge, San Francisco"])
+    until(browser, lambda: texts(browser, "h1.title") == ["Golden Gate Bridge, San Francisco"])
+
+
+def _audit_and_compare_follow_the_feature(browser: WebDriver) -> None:
+    click(browser, link(browser, "Follow it to the corpus"))
+    until(browser, lambda: any(text.startswith("label label-human ←") for text in texts(browser, ".lead")))
+    click(browser, until(browser, lambda: next((a for a in inside(browser, "a") if a.text == "a bridge"), None)))
+    until(browser, lambda: any(text.startswith("label label-newer ←") for text in texts(browser, ".lead")))
+    assert_sound(browser)
+    link(browser, "Compare").click()
+    until(browser, lambda: texts(browser, "h1.title") == ["Golden Gate Bridge, San Francisco", HOSTILE])
+    assert_sound(browser)
+
+
+def _health_says_what_is_published(browser: WebDriver) -> None:
+    link(browser, "Health").click()
+    until(browser, lambda: any(text.startswith("Catalog 000001-") for text in texts(browser, "h1.title")))
+    until(browser, lambda: inside(browser, ".track .point"))
+    assert_sound(browser)
 
 
 def _attribution_answers_the_question(browser: WebDriver) -> None:
-    _link(browser, "Attribution").click()
-    _until(browser, lambda: _texts(browser, "h1.title") == [QUESTION])
-    assert "right" in _texts(browser, ".chip")
-    _until(browser, lambda: len(_inside(browser, "tbody tr")) == 5)
-    _click(browser, next(token for token in _inside(browser, "button.token") if token.text == "Kobe"))
-    _until(browser, lambda: len(_inside(browser, "tbody tr")) == 2)
-    assert _texts(browser, "td.feature a") == ["Kobe Bryant", "Lakers"]
-    _assert_sound(browser)
+    link(browser, "Attribution").click()
+    until(browser, lambda: texts(browser, "h1.title") == [QUESTION])
+    assert "right" in texts(browser, ".chip")
+    until(browser, lambda: len(inside(browser, "tbody tr")) == 5)
+    click(browser, next(token for token in inside(browser, "button.token") if token.text == "Kobe"))
+    until(browser, lambda: len(inside(browser, "tbody tr")) == 2)
+    assert texts(browser, "td.feature a") == ["Kobe Bryant", "Lakers"]
+    assert_sound(browser)
 
 
 def _sql_reads_and_refuses_to_write(browser: WebDriver) -> None:
-    _link(browser, "SQL").click()
-    editor = _until(browser, lambda: next(iter(browser.find_elements(By.TAG_NAME, "textarea")), None))
+    link(browser, "SQL").click()
+    editor = until(browser, lambda: next(iter(browser.find_elements(By.TAG_NAME, "textarea")), None))
     for query, shown in (
         ("select count(*) from features", "[data-testid=stDataFrame] canvas"),
         ("drop table features", "[data-testid=stText]"),
@@ -206,9 +222,9 @@ def _sql_reads_and_refuses_to_write(browser: WebDriver) -> None:
         editor.send_keys(Keys.CONTROL, "a")
         editor.send_keys(query)
         editor.send_keys(Keys.CONTROL, Keys.ENTER)
-        _until(browser, lambda shown=shown: browser.find_elements(By.CSS_SELECTOR, shown))
-    _until(browser, lambda: "Only reading is allowed" in browser.find_element(By.TAG_NAME, "body").text)
-    _assert_sound(browser)
+        until(browser, lambda shown=shown: browser.find_elements(By.CSS_SELECTOR, shown))
+    until(browser, lambda: "Only reading is allowed" in browser.find_element(By.TAG_NAME, "body").text)
+    assert_sound(browser)
 
 
 def _click_a_point(browser: WebDriver, canvas: WebElement) -> None:
@@ -226,61 +242,6 @@ def _click_a_point(browser: WebDriver, canvas: WebElement) -> None:
     )
     assert place, "no point of the map answers"
     ActionChains(browser).move_to_element_with_offset(canvas, round(place[0]), round(place[1])).click().perform()
-
-
-def _click(browser: WebDriver, element: WebElement) -> None:
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
-    element.click()
-
-
-def _inside(browser: WebDriver, selector: str) -> list[WebElement]:
-    """Elements inside the components, each of which has a shadow root."""
-    return browser.execute_script(
-        "return [...document.querySelectorAll('[data-testid=stBidiComponentIsolated]')]"
-        ".flatMap(host => [...(host.shadowRoot?.querySelectorAll(arguments[0]) ?? [])])",
-        selector,
-    )
-
-
-def _texts(browser: WebDriver, selector: str) -> list[str]:
-    return browser.execute_script("return arguments[0].map(e => e.textContent)", _inside(browser, selector))
-
-
-def _link(browser: WebDriver, text: str) -> WebElement:
-    """A link by its last line: the name of its icon stands before it."""
-    return _until(
-        browser,
-        lambda: next((a for a in browser.find_elements(By.TAG_NAME, "a") if a.text.split("\n")[-1] == text), None),
-    )
-
-
-def _enabled_button(browser: WebDriver, text: str) -> WebElement | None:
-    buttons = browser.find_elements(By.TAG_NAME, "button")
-    return next((b for b in buttons if b.text.split("\n")[-1] == text and b.is_enabled()), None)
-
-
-def _until(browser: WebDriver, found: Callable[[], object]) -> WebElement:
-    """Wait for something to be there; stale elements are looked up again."""
-
-    def look(_: WebDriver) -> object:
-        _assert_no_exception(browser)
-        return found()
-
-    wait = WebDriverWait(browser, PATIENCE, 0.1, ignored_exceptions=[StaleElementReferenceException])
-    return wait.until(look)  # pyright: ignore[reportReturnType]
-
-
-def _assert_sound(browser: WebDriver) -> None:
-    """No exception box, nothing of the hostile markup run or drawn."""
-    _assert_no_exception(browser)
-    assert browser.execute_script("return window.hacked") is None
-    assert not list(browser.find_elements(By.CSS_SELECTOR, "img[src='x'], img[onerror]"))
-    assert not _inside(browser, "img[src='x'], script, td b, td strong")
-
-
-def _assert_no_exception(browser: WebDriver) -> None:
-    boxes = browser.find_elements(By.CSS_SELECTOR, "[data-testid=stException]")
-    assert not boxes, boxes[0].text
 
 
 def _wait_until_healthy(url: str, server: subprocess.Popen, log: Path) -> None:
