@@ -103,12 +103,11 @@ def build_dictionaries(
     together. Each comes out as `build_dictionary` alone makes it, bit for bit, as soon as it is measured; one that
     fails gives its error and does not stop the others.
     """
-    for members in _readings(builds, activation_set):
+    for members, at_once in _readings(builds, activation_set):
         openers = [partial(source.open, record) for record in activation_set.split("train")]
         first = members[0].recipe
         reader = ShuffledReader(openers, first.batch, first.seed or 0, max(build.recipe.tokens for build in members))
         trainings = [_resumable(build, activation_set, subject) for build in members]
-        at_once = os.cpu_count() or 1 if all(_small(build, activation_set) for build in members) else 1
         for build, trained in zip(members, train_resumably(trainings, reader, at_once), strict=True):
             if isinstance(trained, AtlasError):
                 yield build, trained
@@ -116,15 +115,19 @@ def build_dictionaries(
             yield build, _measured(build, trained, activation_set, source, subject, documents)
 
 
-def _readings(builds: Sequence[Build], activation_set: ActivationSet) -> list[list[Build]]:
-    """The builds by the reading that they share."""
+def _readings(builds: Sequence[Build], activation_set: ActivationSet) -> list[tuple[list[Build], int]]:
+    """The builds by the reading that they share, with how many of them take a batch at the same time.
+
+    A harvest wants all threads for itself, and other threads would give other bits.
+    """
     streamed = any(entry.record.tensors is None for entry in activation_set.shards)
-    alone = [[build] for build in builds if not (streamed or _small(build, activation_set))]
+    alone = [([build], 1) for build in builds if not (streamed or _small(build, activation_set))]
     alike: dict[tuple[int, int], list[Build]] = {}
     for build in builds:
         if streamed or _small(build, activation_set):
             alike.setdefault((build.recipe.batch, build.recipe.seed or 0), []).append(build)
-    return [*alike.values(), *alone]
+    at_once = 1 if streamed else os.cpu_count() or 1
+    return [*((members, at_once) for members in alike.values()), *alone]
 
 
 def _small(build: Build, activation_set: ActivationSet) -> bool:

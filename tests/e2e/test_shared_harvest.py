@@ -36,7 +36,7 @@ def candidates(folder: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def harvested(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """Of each reading for training: how many recipes it feeds, and how many shards the model read for it."""
+    """Of each reading for training, one batch after the other: the recipes it feeds, the shards the model read."""
     readings: list[tuple[int, int]] = []
     passes: list[str] = []
     harvest, train_resumably = sae.activations.stream.harvest, sae.dictionaries.build.train_resumably
@@ -45,9 +45,10 @@ def harvested(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
         passes.append("one shard")
         return harvest(*arguments, **named)
 
-    def counted_training(trainings: Sequence[Any], reader: Any) -> Any:
+    def counted_training(trainings: Sequence[Any], reader: Any, at_once: int) -> Any:
+        assert at_once == 1, "threads that train beside a harvest would give it other bits"
         before = len(passes)
-        trained = train_resumably(trainings, reader)
+        trained = train_resumably(trainings, reader, at_once)
         readings.append((len(trainings), len(passes) - before))
         return trained
 
