@@ -25,7 +25,7 @@ truth: $(INSTALLED)  ## The demo world for several seeds (SEEDS="11 12 13"), hel
 	$(BIN)/python -m orchestration.truth $(SEEDS)
 
 test: $(INSTALLED)  ## Every test but those that take minutes each; says what it leaves out
-	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile
 
 test-slow: $(INSTALLED)  ## Those that take a minute or more each: a killed daemon, a served model, forgetting, old versions, the freshness table
 	$(BIN)/python -m pytest -m slow
