@@ -27,7 +27,7 @@ truth: $(INSTALLED)  ## The demo world for several seeds (SEEDS="11 12 13"), hel
 test: $(INSTALLED)  ## Every test but those that take minutes each; says what it leaves out
 	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile
 
-test-slow: $(INSTALLED)  ## Those that take a minute or more each: a killed daemon, a served model, forgetting, old versions, the freshness table
+test-slow: $(SMOLLM2)  ## Those that take a minute or more each: a killed daemon, a served model, forgetting, old versions, the freshness table
 	$(BIN)/python -m pytest -m slow
 
 check: $(INSTALLED)  ## Lint, format and types
