@@ -7,6 +7,7 @@ import streamlit as st
 
 from catalog_ui import feature_pair_queries, queries
 from catalog_ui.access import Reader
+from catalog_ui.components.concept_rows import named_once
 from catalog_ui.components.examples import example_passage
 from catalog_ui.components.fact_sheet import Chip, heading
 from catalog_ui.components.passages import passages
@@ -82,11 +83,7 @@ def _show_passages(reader: Reader, a: Row, b: Row, n: int, shared: pl.DataFrame)
 def show_concepts(reader: Reader, a: Row, b: Row) -> None:
     """The F1 of both on every concept that either was scored on."""
     st.subheader("Concepts")
-    rows = feature_pair_queries.concepts_beside(reader.catalog, a["feature_id"], b["feature_id"]).to_dicts()
-    for above, below in zip([None, *rows], rows, strict=False):
-        # A concept's name stands once, above its slices.
-        repeated = above is not None and above["name"] == below["name"]
-        below["concept"] = "" if repeated else f"{below['name']} ({below['kind']})"
+    rows = named_once(feature_pair_queries.concepts_beside(reader.catalog, a["feature_id"], b["feature_id"]).to_dicts())
     columns = [
         Column("concept", "Concept"),
         Column("slice", "Slice", "quiet"),

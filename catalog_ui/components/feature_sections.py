@@ -8,6 +8,7 @@ import streamlit as st
 
 from catalog_ui import queries
 from catalog_ui.access import Reader
+from catalog_ui.components.concept_rows import named_once
 from catalog_ui.components.examples import example_passage
 from catalog_ui.components.fact_sheet import fact_list
 from catalog_ui.components.passages import passages
@@ -120,11 +121,7 @@ def show_origin(reader: Reader, row: Row) -> None:
 def show_concepts(reader: Reader, row: Row) -> None:
     """Precision, recall and F1 against known concepts, by slice."""
     st.subheader("Concepts")
-    rows = queries.concepts_of(reader.catalog, row["feature_id"]).to_dicts()
-    for above, below in zip([None, *rows], rows, strict=False):
-        # A concept's name stands once, above its slices.
-        repeated = above is not None and above["name"] == below["name"]
-        below["concept"] = "" if repeated else f"{below['name']} ({below['kind']})"
+    rows = named_once(queries.concepts_of(reader.catalog, row["feature_id"]).to_dicts())
     columns = [
         Column("concept", "Concept"),
         Column("slice", "Slice", "quiet"),
