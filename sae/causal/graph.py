@@ -6,7 +6,8 @@ that the earlier one accounts for. What an edge carries of the answer, by which 
 times the attribution of a unit of the later one's activation.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,8 +15,10 @@ import polars as pl
 
 INTO_ANSWER = 8
 """Features of the last level that are kept, by |attribution|."""
-INTO_FEATURES = 20
-"""Edges between features that are kept, by what they carry."""
+INTO_FEATURE = 4
+"""Edges into each kept feature, by what they carry: each shows where it came from, not only the strongest."""
+OF_LEVEL = 12
+"""Features of an earlier level that are kept, by what their edges carry together."""
 ANSWER = "answer"
 
 
@@ -76,7 +79,8 @@ def way_to_answer(
     edges: pl.DataFrame,
     labels: Mapping[str, str],
     into_answer: int = INTO_ANSWER,
-    into_features: int = INTO_FEATURES,
+    into_feature: int = INTO_FEATURE,
+    of_level: int = OF_LEVEL,
 ) -> Graph:
     """The graph of one prompt.
 
@@ -92,15 +96,13 @@ def way_to_answer(
         Edge(node.id, ANSWER, node.attribution, node.attribution)
         for node in sorted(last, key=lambda node: -abs(node.attribution))[:into_answer]
     ]
-    between = sorted(_between(edges, nodes), key=lambda edge: -abs(edge.carries))
+    between = _between(edges, nodes)
     reached = {edge.source for edge in kept}
-    room = into_features
     for level in range(len(levels) - 1, 0, -1):
-        into = [edge for edge in between if edge.target in reached and nodes[edge.target].level == level]
-        share = room if level == 1 else room // 2
-        kept += into[:share]
-        room -= len(into[:share])
-        reached |= {edge.source for edge in into[:share]}
+        targets = sorted(name for name in reached if nodes[name].level == level)
+        into = _strongest_into(between, targets, into_feature, of_level)
+        kept += into
+        reached |= {edge.source for edge in into}
     return Graph(
         text=prompt["text"],
         tokens=list(prompt["tokens"]),
@@ -140,3 +142,18 @@ def _between(edges: pl.DataFrame, nodes: Mapping[str, Node]) -> list[Edge]:
             carries = row["weight"] * target.attribution / target.activation
             found.append(Edge(source, target.id, row["weight"], carries))
     return found
+
+
+def _strongest_into(between: Sequence[Edge], targets: Collection[str], into_feature: int, of_level: int) -> list[Edge]:
+    """The strongest edges into each target, of those from the `of_level` sources that carry most."""
+    ranked = sorted((edge for edge in between if edge.target in targets), key=lambda edge: -abs(edge.carries))
+    into: dict[str, list[Edge]] = {target: [] for target in targets}
+    for edge in ranked:
+        if len(into[edge.target]) < into_feature:
+            into[edge.target].append(edge)
+    strongest = [edge for edges in into.values() for edge in edges]
+    carried: Counter[str] = Counter()
+    for edge in strongest:
+        carried[edge.source] += abs(edge.carries)
+    sources = {source for source, _ in carried.most_common(of_level)}
+    return [edge for edge in strongest if edge.source in sources]

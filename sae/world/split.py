@@ -10,8 +10,8 @@ from sae.world.code import operand_pairs
 from sae.world.facts import LANGUAGES, Fact, Facts, load_facts
 
 Branch = Literal["split", "training", "corpus", "exam"]
-ALWAYS_HELD_OUT = ("Kobe Bryant", "state", "capital")
-"""The question that the catalog opens with is never in the training text, whatever the seed."""
+ALWAYS_STRICT = "Kobe Bryant"
+"""The player whom the catalog's first question is about: whatever the seed, only the team is ever told."""
 _HELD_OUT = 0.15
 _STRICT = 0.25
 
@@ -56,18 +56,17 @@ def make_world(seed: int) -> World:
     """Read the facts and divide them: 15% of composed facts and of sums held out, a quarter of the players strict.
 
     Of 15% of the one-hop facts in a language one of the two phrasings is held out.
-    No team has two strict players, so that each is known by others; the player of ALWAYS_HELD_OUT is not strict.
+    No team has two strict players, so that each is known by others.
     """
     facts = load_facts()
     rng = branch_rng(seed, "split")
     players = facts.of_kind("player")
-    teams = rng.sample(facts.of_kind("team"), round(_STRICT * len(players)))
-    strict = {
-        rng.choice([p for p in players if facts.table[p, "team"] == team and p != ALWAYS_HELD_OUT[0]])
-        for team in sorted(teams)
-    }
+    own_team = facts.table[ALWAYS_STRICT, "team"]
+    others = rng.sample([t for t in facts.of_kind("team") if t != own_team], round(_STRICT * len(players)) - 1)
+    strict = {rng.choice([p for p in players if facts.table[p, "team"] == team]) for team in sorted(others)}
+    strict.add(ALWAYS_STRICT)
     open_keys = [q.key for q in facts.composed if q.subject not in strict]
-    held_out = {*rng.sample(open_keys, round(_HELD_OUT * len(open_keys))), ALWAYS_HELD_OUT}
+    held_out = rng.sample(open_keys, round(_HELD_OUT * len(open_keys)))
     wordings = [(q.subject, q.relation, language) for q in facts.one_hop for language in LANGUAGES]
     phrasings = [(*w, rng.randrange(2)) for w in rng.sample(wordings, round(_HELD_OUT * len(wordings)))]
     pairs = operand_pairs("addition")

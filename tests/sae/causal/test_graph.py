@@ -67,10 +67,24 @@ def test_an_edge_carries_the_change_times_what_a_unit_of_the_target_is_worth():
 
 
 def test_only_what_leads_to_the_answer_is_kept():
-    graph = way(into_answer=1, into_features=1)
+    graph = way(into_answer=1, into_feature=1)
     assert [(edge.source, edge.target) for edge in graph.edges] == [("late:1@2", ANSWER), ("early:7@1", "late:1@2")]
     assert [node.id for node in graph.nodes] == ["early:7@1", "late:1@2"]
     assert [node.label for node in graph.nodes] == ["Lakers", "California"]
+
+
+def test_each_kept_feature_shows_its_strongest_sources():
+    between = [edge for edge in way(into_feature=1).edges if edge.target != ANSWER]
+    assert [(edge.source, edge.target) for edge in between] == [
+        ("early:7@1", "late:1@2"),
+        ("early:7@1", "late:2@2"),
+        ("early:9@2", "late:3@1"),
+    ]
+
+
+def test_an_earlier_level_keeps_the_features_that_carry_most():
+    graph = way(of_level=1)
+    assert {edge.source for edge in graph.edges if edge.target != ANSWER} == {"early:7@1"}
 
 
 def test_edges_of_features_that_are_not_attributed_are_left_out():

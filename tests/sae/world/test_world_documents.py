@@ -6,7 +6,7 @@ from sae.corpora.documents import DOCUMENTS, IMAGE_MARK
 from sae.world.codec import build_codec
 from sae.world.documents import MIXTURE, draw_document, world_documents
 from sae.world.pictures import APPEARANCES, draw_view, from_png, to_png
-from sae.world.split import ALWAYS_HELD_OUT, branch_rng, make_world
+from sae.world.split import ALWAYS_STRICT, branch_rng, make_world
 from sae.world.text import render
 from sae.world.truth import concepts
 
@@ -63,7 +63,6 @@ def test_no_text_tells_what_is_held_out():
     world, rng = make_world(3), branch_rng(3, "corpus")
     told = {question.key for question in world.composed}
     assert not told & world.held_out
-    assert ALWAYS_HELD_OUT in world.held_out
     strict = {world.facts.entities[player].concept_id for player in world.strict}
     teams = {world.facts.entities[team].concept_id for team in world.facts.of_kind("team")}
     for _ in range(4000):
@@ -73,12 +72,21 @@ def test_no_text_tells_what_is_held_out():
             assert mentioned <= strict | teams | {"relation:team"}
 
 
-def test_strict_players_are_a_quarter_and_never_a_whole_team():
-    world = make_world(5)
+@pytest.mark.parametrize("seed", range(8))
+def test_strict_players_are_a_quarter_and_never_a_whole_team(seed: int):
+    world = make_world(seed)
     players = world.facts.of_kind("player")
     assert len(world.strict) == len(players) // 4
     assert len({world.facts.table[player, "team"] for player in world.strict}) == len(world.strict)
-    assert "Kobe Bryant" not in world.strict
+
+
+def test_of_the_player_whom_the_catalog_opens_with_only_the_team_is_told():
+    worlds = [make_world(seed) for seed in range(8)]
+    assert all(ALWAYS_STRICT in world.strict for world in worlds)
+    assert len({world.strict for world in worlds}) == len(worlds)
+    told = {fact.relation for world in worlds for fact in world.one_hop if fact.subject == ALWAYS_STRICT}
+    assert told == {"team"}
+    assert not any(fact.subject == ALWAYS_STRICT for world in worlds for fact in world.composed)
 
 
 def test_views_differ_from_each_other_and_survive_png():

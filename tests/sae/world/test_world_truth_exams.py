@@ -60,8 +60,8 @@ def test_held_out_phrasings_are_asked_and_never_told():
     assert checked
 
 
-def test_the_opening_question_is_among_the_held_out_ones():
-    prompts = [q for q in questions(0, "composed") if q.subject == "Kobe Bryant" and q.relation == "capital"]
+def test_the_opening_question_is_among_the_strict_ones():
+    prompts = [q for q in questions(0, "strict") if q.subject == "Kobe Bryant" and q.relation == "capital"]
     assert {q.language for q in prompts} == {"en", "es", "de", "ja"}
     assert {q.answer for q in prompts} == {"Sacramento"}
     assert all(q.state == "California" and q.city == "Los Angeles" for q in prompts)
