@@ -55,7 +55,7 @@ def _show_graph(catalog: Catalog, prompt_id: str, dictionary_id: str) -> None:
     st.image(drawing, width="content")
     if len(graph.sites) > 1:
         st.caption(
-            "From bottom to top: features of an earlier site, those of a later one that they act on, the answer."
+            "From left to right: features of an earlier site, those of a later one that they act on, the answer."
         )
     else:
         st.caption(

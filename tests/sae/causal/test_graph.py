@@ -1,5 +1,6 @@
 """The way to an answer: what is kept of it, and how it is drawn."""
 
+from itertools import combinations
 from xml.etree import ElementTree as ET
 
 import polars as pl
@@ -109,6 +110,30 @@ def test_the_drawing_names_every_node_and_draws_every_edge():
     texts = [text.text for text in svg.iter(f"{NAMESPACE}text")]
     assert {"California", "Lakers", "Kobe Bryant", "Sacramento", "m.layers.4", "m.layers.5"} <= set(texts)
     assert len(list(svg.iter(f"{NAMESPACE}path"))) == len(graph.edges)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    features=st.lists(
+        st.tuples(st.sampled_from(["early", "late"]), st.integers(0, 9), st.integers(0, 2)), min_size=1, unique=True
+    )
+)
+def test_no_box_covers_another_and_all_stand_in_the_drawing(features: list[tuple[str, int, int]]):
+    rows = [attribution(*feature, 1.0, 1.0) for feature in features]
+    early = [row for row in rows if row[1] == "early"]
+    joined = [("p", row[2], row[4], other[2], other[4], 1.0) for row in early for other in rows if other[1] == "late"]
+    attributed = pl.DataFrame(rows, schema=ATTRIBUTIONS, orient="row")
+    graph = way_to_answer(PROMPT, LEVELS, attributed, pl.DataFrame(joined, schema=EDGES, orient="row"), {})
+
+    svg = ET.fromstring(graph_svg(graph))
+
+    rounded = [rect for rect in svg.iter(f"{NAMESPACE}rect") if rect.get("rx") == "6"]
+    boxes = [tuple(float(rect.get(name, "")) for name in ("x", "y", "width", "height")) for rect in rounded]
+    assert len(boxes) == len(graph.nodes) + 1
+    width, height = float(svg.get("width", "")), float(svg.get("height", ""))
+    assert all(x >= 0 and y >= 0 and x + w <= width and y + h <= height for x, y, w, h in boxes)
+    for (x, y, w, h), (other_x, other_y, _, _) in combinations(boxes, 2):
+        assert abs(x - other_x) >= w or abs(y - other_y) >= h
 
 
 @settings(deadline=None, max_examples=60)
