@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict
 
+from sae.causal.graph import Graph
+
 
 class Answer(BaseModel):
     """An answer about one dictionary. Keys that the pages do not show are left alone."""
@@ -59,3 +61,5 @@ class Explained(Answer):
     control_spearman: float | None
     n_features: int
     features: list[FeatureOnTheWay]
+    graph: Graph
+    """The way to the answer, through each site of the model."""

@@ -32,7 +32,7 @@ def dictionaries(catalog: Catalog) -> pl.DataFrame:
         from dictionaries d left join ({_MODEL_NAMES}) m using (model_id)
         where d.rejected_because is null
           and exists (select 1 from features f where f.dictionary_id = d.dictionary_id)
-        order by d.is_current desc, d.d_sae desc, d.site, d.recipe, d.created_at desc
+        order by d.is_current desc, d.d_sae desc, d.tokens_trained desc, d.site, d.recipe, d.created_at desc
         """
     )
 
@@ -246,7 +246,7 @@ def attribution_runs(catalog: Catalog, prompt_id: str) -> pl.DataFrame:
         """
         select r.*, d.site, d.recipe, d.d_sae, d.is_current
         from attribution_runs r join dictionaries d using (dictionary_id)
-        where r.prompt_id = ? order by d.is_current desc, d.d_sae desc, d.dictionary_id
+        where r.prompt_id = ? order by d.is_current desc, d.d_sae desc, d.tokens_trained desc, d.dictionary_id
         """,
         [prompt_id],
     )

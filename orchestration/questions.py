@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from orchestration.chains import chain_through, sites_in_order
 from orchestration.partitions import Cell
 from orchestration.pinned import Pinned
 from orchestration.refs import read_ref
@@ -31,6 +32,16 @@ def pinned_dictionary(workspace: Workspace, name: str) -> Pinned:
         if wanted in (pair, ref.data_version):
             return Pinned(store, ref)
     raise ConfigError(f"No current dictionary {name!r}. There are: {', '.join(accepted)}.")
+
+
+def chain_of(workspace: Workspace, pinned: Pinned) -> tuple[list[Pinned], list[str]]:
+    """The dictionaries that a graph through this one reads, in the model's order, and their sites' names."""
+    store, config, own = Store(workspace.store), workspace.config, str(pinned.ref.partition)
+    accepted = {pair: ref for pair in config.pairs() if (ref := read_ref(store, Cell("dictionary", pair)))}
+    order = sites_in_order(config, pinned.facts["model"]["name"], pinned.subject())
+    pairs = chain_through(config, order, own, accepted)
+    chain = [pinned if pair == own else Pinned(store, accepted[pair]) for pair in pairs]
+    return chain, [config.pairs()[pair][0] for pair in pairs]
 
 
 def labels_of(store: Store, version: str | None) -> dict[str, str]:

@@ -17,7 +17,9 @@ def summary(workspace: Workspace) -> str:
     if not store.exists("catalog/CURRENT"):
         return "No catalog is published yet."
     with open_catalog(store) as catalog:
-        dictionaries = catalog.sql("select * from dictionaries where is_current order by site, d_sae desc").to_dicts()
+        dictionaries = catalog.sql(
+            "select * from dictionaries where is_current order by d_sae desc, tokens_trained desc, dictionary_id"
+        ).to_dicts()
         parts = [f"Catalog {catalog.version} in {workspace.store}", *_models(catalog)]
         for dictionary in dictionaries:
             parts.append(_dictionary(dictionary))
@@ -90,7 +92,7 @@ def _answers(catalog: Catalog) -> list[str]:
         lines.append(f"\n{prompt['text']} → {prompt['predicted']} ({verdict})")
         runs = catalog.sql(
             "select r.*, d.recipe from attribution_runs r join dictionaries d using (dictionary_id) "
-            "where prompt_id = ? order by d.d_sae desc",
+            "where prompt_id = ? order by d.d_sae desc, d.tokens_trained desc",
             [prompt["prompt_id"]],
         ).to_dicts()
         for run in runs:

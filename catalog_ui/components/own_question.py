@@ -11,6 +11,7 @@ from catalog_ui.answers import Explained
 from catalog_ui.components.asking import answer_to, find_service, picture_input
 from catalog_ui.components.dictionaries import dictionary_name
 from catalog_ui.components.explained import show_agreement, show_answer, show_features, show_tokens
+from catalog_ui.components.way import show_way
 from catalog_ui.service import Service
 from sae.identity import content_id
 
@@ -73,7 +74,7 @@ def _ask(reader: Reader, service: Service, dictionaries: dict[str, dict[str, Any
         return
     st.session_state.pop("explained", None)
     asked = {"dictionary_id": dictionary_id, "text": text, "target": target, "baseline": baseline or None}
-    answer = answer_to(service, "/attribute", {**asked, "top": LISTED}, picture, Explained)
+    answer = answer_to(service, "/attribute", {**asked, "top": LISTED, "graph": True}, picture, Explained)
     if answer is not None:
         st.session_state["explained"] = (answer, {**asked, "model": dictionaries[dictionary_id]["model"]})
 
@@ -81,6 +82,7 @@ def _ask(reader: Reader, service: Service, dictionaries: dict[str, dict[str, Any
 def _show(answer: Explained, asked: dict[str, Any]) -> None:
     found = answer.model_dump()
     show_answer({**asked, **found}, found, key="own-prompt")
+    show_way(answer.graph, "asked")
     key = content_id([asked, answer.tokens])
     position = show_tokens(answer.tokens, answer.token_attributions, key=f"strip-{key}")
     frame = pl.DataFrame(found["features"], schema=_FEATURES)

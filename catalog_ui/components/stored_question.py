@@ -7,8 +7,7 @@ from catalog_ui import queries
 from catalog_ui.access import Reader
 from catalog_ui.components.dictionaries import dictionary_name
 from catalog_ui.components.explained import show_agreement, show_answer, show_features, show_tokens
-from sae.catalog.query import Catalog
-from sae.causal.graph_svg import graph_svg
+from catalog_ui.components.way import show_way
 from sae.causal.stored_graph import stored_graph
 
 
@@ -38,27 +37,10 @@ def show_stored_question(reader: Reader) -> None:
         return
     prompt, frame = prompts[prompt_id], queries.attributions(reader.catalog, prompt_id, dictionary_id)
     show_answer(prompt, runs[dictionary_id], key="prompt")
-    _show_graph(reader.catalog, prompt_id, dictionary_id)
+    show_way(stored_graph(reader.catalog, prompt_id, dictionary_id), prompt_id)
     sums = dict(frame.group_by("position").agg(pl.col("attribution").sum()).iter_rows())
     tokens = list(prompt["tokens"] or [])
     at_tokens = [sums.get(position, 0.0) for position in range(len(tokens))]
     position = show_tokens(tokens, at_tokens, key=f"strip-{prompt_id}")
     show_features(frame, position, "attributions", "No feature is at work at this position.")
     show_agreement(frame)
-
-
-def _show_graph(catalog: Catalog, prompt_id: str, dictionary_id: str) -> None:
-    """The way to the answer, site by site, as a picture: inside one, an SVG can run nothing and load nothing."""
-    st.subheader("The way to the answer")
-    graph = stored_graph(catalog, prompt_id, dictionary_id)
-    drawing = graph_svg(graph)
-    st.image(drawing, width="content")
-    if len(graph.sites) > 1:
-        st.caption(
-            "From left to right: features of an earlier site, those of a later one that they act on, the answer."
-        )
-    else:
-        st.caption(
-            "The model is read at one site, so there is one level of features. A later site under `sites` adds one."
-        )
-    st.download_button("SVG", drawing, file_name=f"{prompt_id}.svg", mime="image/svg+xml", icon=":material/download:")

@@ -46,7 +46,9 @@ def write_graph(graph: "Graph", path: Path) -> None:
 def stored_answer(
     workspace: Workspace, prompt_id: str, dictionary: str, top: int, version: str | None = None
 ) -> "tuple[dict[str, Any], Graph]":
-    """A question of the catalog as `atlas attribute` prints it, and its graph; by default the first site's largest.
+    """A question of the catalog as `atlas attribute` prints it, and its graph.
+
+    Without a dictionary through the largest, of several of that size the one trained longest.
 
     Raises AtlasError where the catalog has no such question, or not through that dictionary.
     """
@@ -58,7 +60,7 @@ def stored_answer(
             "n_features, run_id), d.site || '.' || d.recipe as pair from attribution_runs r "
             "join dictionaries d using (dictionary_id) join prompts p "
             "on p.prompt_id = r.prompt_id and p.model_id = d.model_id where r.prompt_id = ? "
-            "order by d.hookpoint, d.d_sae desc",
+            "order by d.d_sae desc, d.tokens_trained desc, d.site, d.recipe",
             [prompt_id],
         ).to_dicts()
         chosen = [run for run in runs if dictionary in ("", run["dictionary_id"], run["pair"])]

@@ -2,18 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from orchestration.cli.query import CATALOG_OPTION, JSON_OPTION
 from orchestration.cli.tables import print_rows
-from sae.config import Workspace, load_workspace
+from sae.config import load_workspace
 from sae.errors import ConfigError
 from sae.storage import Store
-
-if TYPE_CHECKING:
-    from orchestration.pinned import Pinned
 
 DICTIONARY_OPTION = typer.Option(
     "--dictionary", help="<site>.<recipe> or a dictionary's id; the config's first by default."
@@ -65,7 +62,7 @@ def attribute(
     """
     from orchestration.answers import explanation_of, graph_of
     from orchestration.cli.graphs import checked_graph_path, stored_answer, write_graph
-    from orchestration.questions import labels_of, pinned_dictionary, with_picture
+    from orchestration.questions import chain_of, labels_of, pinned_dictionary, with_picture
 
     if bool(text) == bool(prompt):
         raise ConfigError("Give either a text with its --target, or the --prompt of a question in the catalog.")
@@ -82,7 +79,7 @@ def attribute(
         words, picture = with_picture(text, _bytes_of(image), str(image))
         answer = explanation_of(pinned, labels, words, target, baseline, top, picture)
         if graph:
-            write_graph(graph_of(*_chain(workspace, pinned), labels, words, target, baseline, picture), graph)
+            write_graph(graph_of(*chain_of(workspace, pinned), labels, words, target, baseline, picture), graph)
     if as_json:
         print(json.dumps(answer, indent=1, ensure_ascii=False))
         return
@@ -156,18 +153,3 @@ def _print_answer(answer: dict[str, Any], target: str, baseline: str | None) -> 
     if spearman is not None:
         beside = "" if control is None else f"; with random features {control:.2f}"
         print(f"Spearman of attribution and ablation over those ablated: {spearman:.2f}{beside}")
-
-
-def _chain(workspace: Workspace, pinned: "Pinned") -> "tuple[list[Pinned], list[str]]":
-    """The dictionaries that a graph through this one reads, in the model's order, and their sites' names."""
-    from orchestration.chains import chain_through, sites_in_order
-    from orchestration.partitions import Cell
-    from orchestration.pinned import Pinned
-    from orchestration.refs import read_ref
-
-    store, config, own = Store(workspace.store), workspace.config, str(pinned.ref.partition)
-    accepted = {pair: ref for pair in config.pairs() if (ref := read_ref(store, Cell("dictionary", pair)))}
-    order = sites_in_order(config, pinned.facts["model"]["name"], pinned.subject())
-    pairs = chain_through(config, order, own, accepted)
-    chain = [pinned if pair == own else Pinned(store, accepted[pair]) for pair in pairs]
-    return chain, [config.pairs()[pair][0] for pair in pairs]

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from orchestration.answers import activations_of, explanation_of, steered_text
+from orchestration.answers import activations_of, explanation_of, graph_of, steered_text
 from orchestration.pinned import Pinned, close_subject
-from orchestration.questions import dictionary_of, held_features, labels_of, pinned_dictionary, with_picture
+from orchestration.questions import chain_of, dictionary_of, held_features, labels_of, pinned_dictionary, with_picture
 from orchestration.serving.application import Answer, NotCurrentError
 from orchestration.serving.bodies import (
     PICTURE_PIXELS,
@@ -60,7 +60,12 @@ class Asked:
         text, picture = with_picture(asked.text, picture_bytes(asked.picture), "picture", PICTURE_PIXELS)
         continued = max(len(pinned.subject().codec.continuation(one)) for one in (asked.target, asked.baseline) if one)
         _check_length(pinned, text, picture, continued)
-        return explanation_of(pinned, self._labels, text, asked.target, asked.baseline, asked.top, picture)
+        answer = explanation_of(pinned, self._labels, text, asked.target, asked.baseline, asked.top, picture)
+        if asked.graph:
+            chain, sites = chain_of(self._workspace, pinned)
+            way = graph_of(chain, sites, self._labels, text, asked.target, asked.baseline, picture)
+            answer["graph"] = way.to_json()
+        return answer
 
     def _steer(self, body: dict[str, Any]) -> dict[str, Any]:
         asked = parsed(body, Steer)

@@ -43,6 +43,7 @@ class Attribute(Question):
     target: Continuation
     baseline: Continuation | None = Field(default=None, description="The mean logit by default.")
     top: int = Field(default=10, ge=1, le=256, description="Features listed and checked by ablation.")
+    graph: bool = Field(default=False, description="The way to the answer too, through each site of the model.")
     picture: Picture
 
 

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 from catalog_fixture import LARGE, QUESTION, SMALL
-from page_elements import components, elements, table
+from page_elements import SVG, components, drawings, elements, table
 from service_server import served, tell
 
 from sae.errors import AtlasError
@@ -58,6 +58,36 @@ class Model:
                 }
                 for rank, position, attribution, effect, label in way
             ],
+            "graph": self._way(),
+        }
+
+    def _way(self):
+        nodes = [("early:1", 5, 0, "Los Angeles"), ("late:2", 6, 1, self.words)]
+        return {
+            "text": TEXT,
+            "tokens": TOKENS,
+            "target": "Sacramento",
+            "baseline": None,
+            "predicted": "Sacramento",
+            "logit_diff": 6.5,
+            "sites": ["m.layers.3", "m.layers.4"],
+            "nodes": [
+                {
+                    "id": f"{feature}@{position}",
+                    "feature_id": feature,
+                    "label": label,
+                    "position": position,
+                    "token": TOKENS[position],
+                    "activation": 2.0,
+                    "attribution": 1.0,
+                    "level": level,
+                }
+                for feature, position, level, label in nodes
+            ],
+            "edges": [
+                {"source": "early:1@5", "target": "late:2@6", "weight": 0.5, "carries": 0.25},
+                {"source": "late:2@6", "target": "answer", "weight": 1.0, "carries": 1.0},
+            ],
         }
 
 
@@ -96,7 +126,13 @@ def test_the_model_is_asked_for_text_target_baseline_and_dictionary(typed, sent,
 
     (asked,) = model.asked
     assert asked.pop("top") > 0
-    assert asked == {"dictionary_id": LARGE, "text": TEXT, "target": "Sacramento", "baseline": sent}
+    assert asked == {
+        "dictionary_id": LARGE,
+        "text": TEXT,
+        "target": "Sacramento",
+        "baseline": sent,
+        "graph": True,
+    }
 
 
 def test_the_answer_has_the_form_of_the_stored_ones(ask):
@@ -116,6 +152,14 @@ def test_the_answer_has_the_form_of_the_stored_ones(ask):
     assert [row["attribution"] for row in both[1]["rows"]] == [1.5, -0.5, 0.4]
     assert [row["ablation_effect"] for row in both[1]["rows"]] == [1.2, -0.6, 0.3]
     assert both[1]["rows"][2]["feature"]["label"] == "California"
+
+
+def test_the_way_to_the_answer_is_drawn_below_that_of_the_stored_question(ask):
+    _, own = drawings(ask())
+
+    texts = [text.text for text in own.iter(f"{SVG}text")]
+    assert {"Los Angeles", "Sacramento", "is", "m.layers.3"} <= set(texts)
+    assert len(list(own.iter(f"{SVG}path"))) == 2
 
 
 def test_another_dictionary_may_be_asked(model, ask):

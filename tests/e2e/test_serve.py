@@ -115,6 +115,17 @@ def test_attribute_answers_what_the_command_prints(baseline, service, dictionary
     assert replied.body == printed
 
 
+def test_attribute_answers_the_way_as_the_command_writes_it(service, dictionary_id, command, tmp_path):
+    path = tmp_path / "way.json"
+    command("attribute", QUESTION, "--target", "Sacramento", "--dictionary", LARGE, "--graph", str(path))
+
+    asked = {"dictionary_id": dictionary_id, "text": QUESTION, "target": "Sacramento"}
+    replied = service.post("/attribute", asked | {"graph": True})
+
+    assert replied.status == 200, replied.body
+    assert replied.body["graph"] == json.loads(path.read_text(encoding="utf-8"))
+
+
 def test_steering_two_features_answers_what_the_command_prints(service, dictionary_id, features, command):
     printed = command("steer", *features, QUESTION, "--strength", "5", "--strength=-2", "--tokens", "4", "--json")
 
