@@ -1,25 +1,33 @@
 """A corpus shard on disk: the table of documents, and each picture as a file beside it, under its content's name."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import polars as pl
 
 from sae.identity import bytes_id
 from sae.storage import Store, StoredFile
 
+_AT_ONCE = 8
+"""Pictures written at once: each waits for the disk, or for a store at the other end of a network."""
+
 
 def write_documents(store: Store, folder: str, stem: str, documents: pl.DataFrame) -> StoredFile:
     """Write `<folder>/<stem>.parquet`, its pictures as `<folder>/images/<hash>.png`; `image` becomes `image_path`."""
-    paths: list[str | None] = []
-    for image in documents["image"]:
-        if image is None:
-            paths.append(None)
-            continue
-        paths.append(path := f"{folder}/images/{bytes_id(image)}.png")
-        if not store.exists(path):
-            store.write_bytes(path, image)
+    paths = [None if image is None else f"{folder}/images/{bytes_id(image)}.png" for image in documents["image"]]
+    pictures = {path: image for path, image in zip(paths, documents["image"], strict=True) if path is not None}
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for _ in pool.map(lambda path: _write_picture(store, path, pictures[path]), pictures):
+            pass
     frame = documents.drop("image").with_columns(pl.Series("image_path", paths, dtype=pl.String))
     with store.writing(f"{folder}/{stem}.parquet") as temporary:
         frame.write_parquet(temporary, compression="zstd")
     return store.describe(f"{folder}/{stem}.parquet")
+
+
+def _write_picture(store: Store, path: str, image: bytes) -> None:
+    if not store.exists(path):
+        with store.writing(path) as temporary:
+            temporary.write_bytes(image)
 
 
 def read_documents(store: Store, file: StoredFile) -> pl.DataFrame:

@@ -63,8 +63,8 @@ def draw_document(world: World, rng: Random) -> Document:
         name = rng.choice(tuple(APPEARANCES))
         shown = name if topic == "picture" else None
         subject = (picture_subject if shown else named_subject)(world, name, language, rng)
-        pool = world.one_hop if rng.random() < _LANDMARK_ONE_HOP else world.composed
-        fact = _draw_fact_of([q for q in pool if q.subject == name], rng)
+        told = world.one_hop_of if rng.random() < _LANDMARK_ONE_HOP else world.composed_of
+        fact = _draw_fact_of(told[name], rng)
         return Document(_sentence(world, fact, language, subject, rng), language, topic, shown)
     told = world.one_hop if topic == "one_hop" else world.composed_by_question[rng.random() < _LOCATED]
     fact = rng.choice(told)
@@ -135,10 +135,8 @@ def _row(document: Document, corpus: str, shard: str, views: np.random.Generator
 
 
 def _alias_document(world: World, language: str, rng: Random) -> Document:
-    several = [e for e in world.facts.entities.values() if len(set(e.names)) > 1]
-    if rng.random() < _ALIAS_OF_LANDMARK:
-        several = [e for e in several if e.kind == "landmark"]
-    entity = rng.choice(several)
+    landmark = rng.random() < _ALIAS_OF_LANDMARK
+    entity = rng.choice(world.facts.aliased_landmarks if landmark else world.facts.aliased)
     used, other = rng.sample(list(dict.fromkeys(entity.names)), 2)
     pieces = alias_sentence(world.facts, entity.name, language, Subject(Piece(used, entity.concept_id)), other)
     return Document(tuple(pieces), language, "alias")

@@ -73,6 +73,16 @@ class Facts:
         """Canonical names of the entities of some kinds, in the table's order."""
         return [name for name, entity in self.entities.items() if entity.kind in kinds]
 
+    @cached_property
+    def aliased(self) -> list[Entity]:
+        """The entities with several names."""
+        return [entity for entity in self.entities.values() if len(set(entity.names)) > 1]
+
+    @cached_property
+    def aliased_landmarks(self) -> list[Entity]:
+        """The landmarks with several names."""
+        return [entity for entity in self.aliased if entity.kind == "landmark"]
+
     def chain(self, subject: str) -> list[str]:
         """What the subject belongs to, upwards: team, city and state of a player."""
         above: list[str] = []

@@ -1,6 +1,8 @@
 """What the training never sees, by seed: composed facts, strict players' facts, phrasings, sums, views of pictures."""
 
 import zlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from random import Random
@@ -51,6 +53,16 @@ class World:
         """The composed facts that are told: under True those that ask for the place itself."""
         return {located: [q for q in self.composed if (q.relation is None) == located] for located in (False, True)}
 
+    @cached_property
+    def one_hop_of(self) -> Mapping[str, list[Fact]]:
+        """The one-hop facts that are told of each subject."""
+        return _by_subject(self.one_hop)
+
+    @cached_property
+    def composed_of(self) -> Mapping[str, list[Fact]]:
+        """The composed facts that are told of each subject."""
+        return _by_subject(self.composed)
+
 
 def make_world(seed: int) -> World:
     """Read the facts and divide them: 15% of composed facts and of sums held out, a quarter of the players strict.
@@ -72,6 +84,13 @@ def make_world(seed: int) -> World:
     pairs = operand_pairs("addition")
     sums = rng.sample(pairs, round(_HELD_OUT * len(pairs)))
     return World(seed, facts, frozenset(strict), frozenset(held_out), frozenset(phrasings), frozenset(sums))
+
+
+def _by_subject(facts: Sequence[Fact]) -> Mapping[str, list[Fact]]:
+    found: defaultdict[str, list[Fact]] = defaultdict(list)
+    for fact in facts:
+        found[fact.subject].append(fact)
+    return found
 
 
 def branch_rng(seed: int, branch: Branch) -> Random:
