@@ -1,10 +1,9 @@
 """Models and what they compute: the subject model, its hookpoints, activations and the manifest of a site."""
 
 import json
-import tempfile
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 
 import dagster as dg
 
@@ -38,9 +37,13 @@ def activations_assets(keys: Keys) -> list[dg.AssetsDefinition]:
             return kept
         name = stage.partition
         config = atlas.config.models[name]
-        folder = Path(tempfile.mkdtemp(prefix="feature-atlas-model-"))
+        folder = atlas.scratch()
         tick = atlas.progress(f"subject_model {name}", "steps")
-        model = materialise_model(config, name, atlas.seed, atlas.workspace.path.parent, folder, tick)
+        try:
+            model = materialise_model(config, name, atlas.seed, atlas.workspace.path.parent, folder, tick)
+        except BaseException:
+            shutil.rmtree(folder)
+            raise
         facts = {
             "model_id": model.model_id,
             "name": name,

@@ -29,7 +29,7 @@ def attribution_definitions() -> dg.Definitions:
 
 
 def attribution_assets(keys: Keys) -> list[dg.AssetsDefinition]:
-    """`attributions` and `steering`, and the sources that they watch."""
+    """`attributions`, `steering` and `attribution_edges`, and the sources that they watch."""
 
     @made(
         keys,

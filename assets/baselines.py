@@ -1,8 +1,6 @@
 """Baselines: small dictionaries trained again from time to time from what they pin, to catch drift in code or data."""
 
 import shutil
-import tempfile
-from pathlib import Path
 
 import dagster as dg
 
@@ -46,7 +44,7 @@ def baselines_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         candidate = atlas.ref(Cell("dictionary_candidate", stage.partition))
         device = atlas.config.models[candidate.facts["model"]["name"]].device
         basis = Basis(atlas.store, candidate.facts, device)
-        folder = Path(tempfile.mkdtemp(prefix="feature-atlas-baseline-"))
+        folder = atlas.scratch()
         checkpoints = Checkpoints(atlas.store, stage.build_key)
         try:
             build = Build(

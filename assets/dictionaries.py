@@ -1,10 +1,8 @@
 """Dictionaries: a candidate is trained and measured, and the gate lets it become current, or not."""
 
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -149,7 +147,7 @@ def candidates(
             "run_id": context.run_id,
             "created_at": utc_now(),
         }
-        folder = Path(tempfile.mkdtemp(prefix="feature-atlas-dictionary-"))
+        folder = atlas.scratch()
         try:
             if not trains:
                 yield stage, pinned, import_dictionary(recipe, base, *given, folder, pinned)

@@ -5,6 +5,7 @@ killed run or a missed tick loses no change; and whatever starts a refresh, the 
 """
 
 import time
+from collections.abc import Mapping
 
 import dagster as dg
 
@@ -15,7 +16,7 @@ from orchestration.recorded import Recorded
 from orchestration.records import TRIGGER_TAG
 from orchestration.sources import shards
 from sae.config import Workspace, load_workspace
-from sae.errors import AtlasError
+from sae.errors import AtlasError, ConfigError
 from sae.identity import content_id
 from sae.storage import Store
 
@@ -44,7 +45,7 @@ def automation() -> dg.Definitions:
         from orchestration.runner import open_session, refresh
 
         session = open_session(load_workspace())
-        outcome = refresh(session, trigger=context.job_name, say=context.log.info, wait_s=LOCK_WAIT_S)
+        outcome = refresh(session, trigger=trigger_of(context.run.tags), say=context.log.info, wait_s=LOCK_WAIT_S)
         context.log.info(f"{len(outcome.made)} made, {len(outcome.failed)} failed")
         if outcome.failed:
             raise AtlasError("; ".join(f"{cell}: {error}" for cell, error in outcome.failed.items()))
@@ -80,17 +81,29 @@ def automation() -> dg.Definitions:
             )
         return dg.RunRequest(tags={CHANGE_TAG: change})
 
-    nightly = dg.ScheduleDefinition(
-        name="nightly_refresh",
-        job=refresh_job,
-        cron_schedule=schedule.refresh,
-        execution_timezone=schedule.timezone,
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-    )
+    try:
+        nightly = dg.ScheduleDefinition(
+            name="nightly_refresh",
+            job=refresh_job,
+            cron_schedule=schedule.refresh,
+            execution_timezone=schedule.timezone,
+            default_status=dg.DefaultScheduleStatus.RUNNING,
+        )
+    except dg.DagsterInvalidDefinitionError as error:
+        raise ConfigError(
+            f"schedule.refresh: {schedule.refresh!r} is no cron expression. Five fields are wanted, like '0 3 * * *'."
+        ) from error
     sensors: list[dg.SensorDefinition] = [corpus_sensor]
     if alerts.webhook is not None or alerts.email is not None:
         sensors.append(failure_alerts())
     return dg.Definitions(jobs=[refresh_job], schedules=[nightly], sensors=sensors)
+
+
+def trigger_of(tags: Mapping[str, str]) -> str:
+    """What asked for a refresh: the schedule, the sensor, or somebody by hand."""
+    if "dagster/schedule_name" in tags:
+        return "schedule"
+    return "sensor" if "dagster/sensor_name" in tags else "refresh"
 
 
 def failure_alerts() -> dg.SensorDefinition:

@@ -1,6 +1,7 @@
 """The resource that every asset takes: the config, the store, and the stage that a body is in."""
 
 import datetime
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -43,6 +44,11 @@ class Artifact:
     value: Any
     ref: Ref
     kept: bool = False
+
+
+def scratch_folder(workspace: Workspace) -> Path:
+    """Where stages put what they make before it goes to the store."""
+    return workspace.state / "scratch"
 
 
 class Atlas(dg.ConfigurableResource):
@@ -92,6 +98,12 @@ class Atlas(dg.ConfigurableResource):
     def seed(self) -> int:
         """The config's seed."""
         return self._workspace.config.seed
+
+    def scratch(self) -> Path:
+        """A new local folder of this run, in the state; one that a kill leaves is removed when a refresh begins."""
+        parent = scratch_folder(self._workspace)
+        parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(dir=parent))
 
     def progress(self, name: str, unit: str) -> Callable[[int, int], None]:
         """Begin a stage of work; the result takes the number of items done and their total."""

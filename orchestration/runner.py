@@ -1,6 +1,7 @@
 """Bring a workspace up to date: plan, make what is ready, plan again, until nothing is stale. Each step is a run."""
 
 import os
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from orchestration.ranges import Batch, batches, cell_of, run_partition, run_tag
 from orchestration.reaping import REFRESH_TAG, reap_parts
 from orchestration.records import TRIGGER_TAG
 from orchestration.refs import ref_path
-from orchestration.resources import Atlas
+from orchestration.resources import Atlas, scratch_folder
 from orchestration.sources import SOURCES, observed
 from sae.config import CONFIG_VARIABLE, CheckConfig, Workspace
 from sae.storage import Store
@@ -165,6 +166,7 @@ def _refresh(
         store = Store(session.workspace.store)
         store.open_schema()
         store.remove_temporaries()
+        shutil.rmtree(scratch_folder(session.workspace), ignore_errors=True)
         reap_parts(session.instance)
         register_shards(session.workspace, session.instance)
         report_sources(session.workspace, session.instance)
@@ -242,9 +244,13 @@ def run_batch(
 
 
 def _forget(session: Session, store: Store, select: Callable[[Cell], bool]) -> None:
-    """Take the refs of the selected cells away, so that they are made again."""
+    """Take the refs of the selected cells away, so that they are made again.
+
+    Not the gate's: they hold which dictionary is accepted, and those before it. The gate decides anew where its
+    candidate came out as another one.
+    """
     keys = session.keys()
     for asset in session.graph.assets:
-        for cell in keys.cells(asset):
+        for cell in keys.cells(asset) if asset != "dictionary" else ():
             if select(cell) and store.exists(ref_path(cell)):
                 store.delete(ref_path(cell))

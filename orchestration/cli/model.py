@@ -68,6 +68,8 @@ def attribute(
         raise ConfigError("Give either a text with its --target, or the --prompt of a question in the catalog.")
     if text and not target:
         raise ConfigError("A text needs a --target: the continuation that is to be explained.")
+    if prompt and (target or baseline or image):
+        raise ConfigError("A --prompt has its own text and target: leave out --target, --baseline and --image.")
     checked_graph_path(graph)
     workspace = load_workspace()
     if prompt:
@@ -83,7 +85,7 @@ def attribute(
     if as_json:
         print(json.dumps(answer, indent=1, ensure_ascii=False))
         return
-    _print_answer(answer, target or answer["target"], baseline if text else answer["baseline"])
+    _print_answer(answer, target or answer["target"], baseline or answer.get("baseline"))
 
 
 def steer(

@@ -30,6 +30,8 @@ def init(
         raise ConfigError(f"No preset {preset!r}. There are: {', '.join(PRESETS)}.")
     if path.exists():
         raise ConfigError(f"{path} exists already. Name another file with --path, or remove it.")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"{path}: there is no folder {path.absolute().parent}. Make it first.")
     text = (resources.files("orchestration") / "presets" / f"{preset}.yaml").read_text()
     path.write_text(text)
     print(f"Wrote {path}. `atlas run` makes everything in it.")

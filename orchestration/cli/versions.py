@@ -9,6 +9,7 @@ from orchestration.cli.query import JSON_OPTION
 from orchestration.cli.tables import cell, print_rows
 from sae.config import load_workspace
 from sae.dictionaries.differences import shards_in_words
+from sae.errors import ConfigError
 
 _NAME = "A recipe, `<site>.<recipe>`, either with `@1` for the version before, or a dictionary's id or its beginning."
 
@@ -29,7 +30,10 @@ def diff(
     from orchestration.dictionary_versions import find_version
 
     workspace = load_workspace()
-    found = compare(find_version(workspace, old), find_version(workspace, new), workspace.state / "ledger.sqlite", most)
+    before, after = find_version(workspace, old), find_version(workspace, new)
+    if before.dictionary_id == after.dictionary_id:
+        raise ConfigError(f"Both are {after.dictionary_id}. The one before it is called {new}@1, where there is one.")
+    found = compare(before, after, workspace.state / "ledger.sqlite", most)
     if as_json:
         print(json.dumps(found, indent=1, ensure_ascii=False, default=str))
         return

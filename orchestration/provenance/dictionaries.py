@@ -14,9 +14,6 @@ from sae.catalog import Catalog
 from sae.identity import content_id, frame_id
 from sae.storage import Store, StoredFile
 
-_NO_MATTER = ("sites", "retrain", "checkpoint_every")
-"""Keys of a recipe that older records hold and that decide nothing."""
-
 
 def feature_link(store: Store, catalog: Catalog, feature_id: str, pair: str) -> Link:
     """A feature, held against the table that it is from.

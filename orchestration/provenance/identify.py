@@ -23,6 +23,6 @@ def identify(catalog: Catalog, ledger: LedgerReader | None, name: str, kinds: tu
         among = ", ".join(f"{whole} (a {kind})" for kind, whole in sorted(exact or found))
         raise AtlasError(f"{name!r} begins several ids: {among}. Give more of it, or say what it is (--document …).")
     if not found:
-        called = " or ".join(kinds) if len(kinds) < len(KINDS) else "id of anything"
-        raise AtlasError(f"Nothing in this catalog is called {name!r}: give the name of a {called}.")
+        called = f"a {' or '.join(kinds)}" if len(kinds) < len(KINDS) else "anything in it, or the beginning of its id"
+        raise AtlasError(f"Nothing in this catalog is called {name!r}: give the name of {called}.")
     return (exact or sorted(found))[0]

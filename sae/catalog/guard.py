@@ -13,18 +13,13 @@ _WRITING = re.compile(r"^(INSERT|UPDATE|DELETE|MERGE)\w*_NODE$")
 _READS_FILES = re.compile(r"^(read_\w+|\w+_scan|glob|sniff_\w+|parquet_\w+|getenv|query|query_table|json_execute_\w+)$")
 
 
-def guard(sql: str) -> str:
+def guard(parser: duckdb.DuckDBPyConnection, sql: str) -> str:
     """The statement in `sql`, where it is a single one that only reads: SELECT, WITH, VALUES, FROM, DESCRIBE, SHOW…
 
-    DuckDB's own parser decides, so that comments and quoting cannot hide a second statement. Raises AtlasError on
-    several statements, on any that writes or changes settings, and on functions that read files or run SQL from text.
+    DuckDB's own parser decides, so that comments and quoting cannot hide a second statement; of the connection nothing
+    else is used. Raises AtlasError on several statements, on any that writes or changes settings, and on functions that
+    read files or run SQL from text.
     """
-    with duckdb.connect() as parser:
-        return guard_with(parser, sql)
-
-
-def guard_with(parser: duckdb.DuckDBPyConnection, sql: str) -> str:
-    """`guard` with a connection at hand, which only parses: opening one costs more than most queries."""
     try:
         text = sql.encode()
         statements = parser.extract_statements(sql)

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from sae.catalog.guard import guard_with, one_line
+from sae.catalog.guard import guard, one_line
 from sae.catalog.parquet import parquet_scan_sql
 from sae.catalog.schema import PARQUET_TABLES, SCHEMA_VERSION
 from sae.catalog.table import comment_sql, literal, quoted
@@ -55,7 +55,7 @@ class Catalog:
         `timeout` seconds.
         """
         with self._cursor() as cursor, _interrupted_after(cursor, timeout) as expired:
-            statement = guard_with(cursor, query)
+            statement = guard(cursor, query)
             try:
                 rows = cursor.sql(statement, params=params or None)
                 return (rows if limit is None else rows.limit(limit)).pl()

@@ -169,6 +169,7 @@ class AtlasConfig(Section):
         _known("baselines", "dictionary", {baseline.dictionary for baseline in self.baselines}, trained)
         _unique("baselines", [baseline.dictionary for baseline in self.baselines])
         _unique("sites", sites)
+        _unique("dictionaries", [f"{site}.{recipe}" for site, recipe in self._trained_at()])
         _unique("prompts", [prompt.id for prompt in self.prompts])
         return self
 
@@ -178,12 +179,15 @@ class AtlasConfig(Section):
 
     def pairs(self) -> dict[str, tuple[str, str]]:
         """The dictionaries to make: `<site>.<recipe>` to (site, recipe), in the config's order."""
-        return {
-            f"{site.name}.{recipe}": (site.name, recipe)
+        return {f"{site}.{recipe}": (site, recipe) for site, recipe in self._trained_at()}
+
+    def _trained_at(self) -> list[tuple[str, str]]:
+        return [
+            (site.name, recipe)
             for site in self.sites
             for recipe, config in self.dictionaries.items()
             if not config.sites or site.name in config.sites
-        }
+        ]
 
 
 def _known(section: str, key: str, used: set[str], known: set[str]) -> None:

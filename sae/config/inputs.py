@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sae.config.section import Name, Section
 
@@ -55,6 +55,14 @@ class CorpusConfig(Section):
     """Configuration of the data set (`huggingface`)."""
     split: str = "train"
     """Split of the data set (`huggingface`)."""
+
+    @model_validator(mode="after")
+    def _named(self) -> "CorpusConfig":
+        if self.source == "files" and not self.paths:
+            raise ValueError("`source: files` needs `paths`, for example ['data/*.jsonl']")
+        if self.source == "huggingface" and not self.dataset:
+            raise ValueError("`source: huggingface` needs `dataset`, the hub id of a data set")
+        return self
 
 
 class SiteConfig(Section):

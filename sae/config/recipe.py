@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from sae.config.section import Section
 
+_Count = Annotated[int, Field(ge=1)]
+
 
 class EveryTokens(Section):
     """A policy: train again when enough has come."""
@@ -23,9 +25,9 @@ class RecipeConfig(Section):
     """Latents per input dimension; or give `latents`. Not for `matryoshka`, whose `groups` say it."""
     latents: int | None = Field(default=None, ge=2)
     """Number of latents."""
-    k: int | tuple[int, ...] | None = None
+    k: _Count | tuple[_Count, ...] | None = None
     """Active latents a token (`topk`), on average (`batchtopk`), on average of each group, or of all (`matryoshka`)."""
-    groups: tuple[int, ...] = ()
+    groups: tuple[_Count, ...] = ()
     """Latents of each nested group (`matryoshka`)."""
     prefix_weights: tuple[float, ...] = ()
     """Weight of each prefix's reconstruction loss (`matryoshka`); 1 for all by default."""

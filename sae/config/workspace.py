@@ -38,19 +38,19 @@ class Workspace(BaseModel):
 def load_workspace(path: str | os.PathLike[str] | None = None) -> Workspace:
     """Read a config: `path`, else `$ATLAS_CONFIG`, else `atlas.yaml` here; `$ATLAS_STORE` replaces the store.
 
+    A relative store starts at the config's folder; the state lies in a local one that replaces the config's.
+
     Raises ConfigError naming the key, what was found and what is allowed.
     """
     file = Path(path or os.environ.get(CONFIG_VARIABLE) or "atlas.yaml").absolute()
     if not file.is_file():
         raise ConfigError(f"No config at {file}. Write one with `atlas init`, or name yours in ATLAS_CONFIG.")
     config = parse_config(file.read_bytes(), file.name)
-    store, state = config.store, file.parent / config.state
-    if override := os.environ.get("ATLAS_STORE"):
-        store = override
-        if "://" not in override:
-            state = Path(override).absolute() / "state"
+    store, state = os.environ.get("ATLAS_STORE") or config.store, file.parent / config.state
     if "://" not in store:
         store = str((file.parent / store).absolute())
+        if os.environ.get("ATLAS_STORE"):
+            state = Path(store) / "state"
     return Workspace(config=config, path=file, store=store, state=state.absolute())
 
 

@@ -1,6 +1,6 @@
 """How good a dictionary is, by the published definitions, each a pure function, and all of them in one pass."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -73,25 +73,6 @@ def evaluate(dictionary: Dictionary, batches: Iterable[Tensor]) -> DictionaryMet
         codes = dictionary.encode(x)
         sums.add(x, codes, dictionary.decode(codes))
     return sums.metrics()
-
-
-@torch.no_grad()
-def evaluate_slices(
-    dictionary: Dictionary, batches: Iterable[tuple[Tensor, Sequence[str]]]
-) -> dict[str, DictionaryMetrics]:
-    """`evaluate` for each slice of the tokens (a language, a modality): batches [n, d_in] with n slice names.
-
-    A slice's FVU is about its own mean, so it says how well differences within the slice are explained.
-    """
-    slices: dict[str, _Sums] = {}
-    for x, names in batches:
-        codes = dictionary.encode(x)
-        reconstruction = dictionary.decode(codes)
-        for name in sorted(set(names)):
-            rows = torch.tensor([index for index, other in enumerate(names) if other == name])
-            sums = slices.setdefault(name, _Sums(dictionary.d_in, dictionary.d_sae))
-            sums.add(x[rows], codes[rows], reconstruction[rows])
-    return {name: sums.metrics() for name, sums in sorted(slices.items())}
 
 
 class _Sums:

@@ -1,7 +1,6 @@
 """What a language model is asked, with what settings, and what comes back."""
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -106,8 +105,11 @@ def model_settings(config: LabelerConfig) -> ModelSettings:
 
 
 def server_address(base_url: str | None) -> str:
-    """The server that is asked: the one that is named, else `$OPENAI_BASE_URL`, else OpenAI's own."""
-    return (base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1").rstrip("/")
+    """The server that is asked: the one that is named, else OpenAI's own.
+
+    The environment has no say: what decides where the examples and the key go stands in the config.
+    """
+    return (base_url or "https://api.openai.com/v1").rstrip("/")
 
 
 def request_identity(settings: ModelSettings, question: Question[Any]) -> str:

@@ -12,7 +12,6 @@ from importlib.resources import files
 LANGUAGES = ("en", "es", "de", "ja")
 STATE_RELATIONS = ("capital", "governor", "flower", "bird", "motto", "song")
 CITY_RELATIONS = ("area_code", "incorporation")
-LANDMARK_RELATIONS = ("material", "completion_decade", "design", "use")
 PLACED_KINDS = ("player", "team", "city", "landmark", "event", "film")
 """Kinds of entities that are somewhere: each has a state."""
 PLACES = ("state", "city")

@@ -73,11 +73,6 @@ def to_png(picture: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def from_png(data: bytes) -> np.ndarray:
-    """uint8 [height, width, 3] of a picture file's bytes."""
-    return np.asarray(Image.open(BytesIO(data)).convert("RGB"))
-
-
 @cache
 def _canvas(name: str) -> np.ndarray:
     look = APPEARANCES[name]

@@ -91,6 +91,8 @@ def test_what_cannot_be_drawn_is_refused(folder, ids, command, tmp_path: Path):
         (QUESTION, "--target", "Sacramento", "--prompt", "kobe"): "either a text",
         (): "either a text",
         ("--prompt", "shaq"): "no question 'shaq'",
+        ("--prompt", "kobe", "--target", "Albany"): "leave out --target",
+        ("--prompt", "kobe", "--image", "picture.png"): "leave out --target",
     }.items():
         refused = command("attribute", *arguments)
         assert refused.code in (1, 2)

@@ -78,6 +78,22 @@ def test_a_dictionary_that_is_trained_again_to_the_same_weights_can_still_be_ope
     assert {standing.state for standing in session.plan().standings} == {"fresh"}
 
 
+def test_a_forced_run_keeps_what_the_gate_remembers(place):
+    older = place.ref("dictionary", f"{SITE}.small").data_version
+
+    def worse(config):
+        config["dictionaries"]["small"].update(k=3)
+        config["checks"] = STRICT
+
+    session = open_session(load_workspace(write_config(place.folder, worse)))
+    gate = ("dictionary_candidate", "dictionary")
+    outcome = refresh(session, trigger="test", select=lambda cell: cell.asset in gate, force=True)
+
+    assert Cell("dictionary_candidate", f"{SITE}.large") in outcome.made, "nothing of it had changed"
+    assert place.ref("dictionary_candidate", f"{SITE}.small").data_version != older
+    assert place.ref("dictionary", f"{SITE}.small").data_version == older
+
+
 def test_a_pair_without_an_accepted_dictionary_stops_and_the_others_go_on(place, command):
     def one_more(config):
         config["dictionaries"]["tiny"] = {"architecture": "topk", "latents": 4, "k": 1, "tokens": 2_000}

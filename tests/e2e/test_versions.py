@@ -81,7 +81,10 @@ def test_two_versions_beside_each_other(here, command):
     assert json.loads(command("diff", "small@2", "small", "--json").out)["old"]["dictionary_id"] == first
 
 
-@pytest.mark.parametrize(("name", "said"), [("small@9", "2 before it"), ("nothing", "names no dictionary")])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("small@9", "2 before it"), ("nothing", "names no dictionary"), ("small", "The one before it is called small@1")],
+)
 def test_a_version_that_is_not_there_is_refused_in_words(name, said, here, command):
     answer = command("diff", name, "small")
 

@@ -7,10 +7,11 @@ import dagster as dg
 import pytest
 import yaml
 
-from orchestration.automation import CHANGE_TAG, MOST_TRIES, automation, changed_shards
+from orchestration.automation import CHANGE_TAG, MOST_TRIES, automation, changed_shards, trigger_of
 from orchestration.reaping import ENDED, REFRESH_TAG, SETTLING_S, reap_refreshes
 from orchestration.runner import dagster_home, open_session, refresh
 from sae.config import load_workspace
+from sae.errors import ConfigError
 
 CONFIG = {
     "store": "store",
@@ -58,6 +59,26 @@ def test_the_schedule_follows_the_config(workspace):
 
     assert isinstance(nightly, dg.ScheduleDefinition)
     assert (nightly.cron_schedule, nightly.execution_timezone) == ("30 4 * * 1", "Europe/Berlin")
+
+
+def test_a_time_that_is_none_is_refused_by_its_key(workspace, monkeypatch):
+    text = workspace.path.read_text().replace("30 4 * * 1", "99 4 * * 1")
+    workspace.path.write_text(text)
+
+    with pytest.raises(ConfigError, match=r"schedule\.refresh: '99 4 \* \* 1' is no cron expression"):
+        automation()
+
+
+@pytest.mark.parametrize(
+    ("tags", "trigger"),
+    [
+        ({"dagster/schedule_name": "nightly_refresh"}, "schedule"),
+        ({"dagster/sensor_name": "corpus_sensor"}, "sensor"),
+        ({"dagster/user": "somebody"}, "refresh"),
+    ],
+)
+def test_a_run_names_what_asked_for_it(tags, trigger):
+    assert trigger_of(tags) == trigger
 
 
 def test_while_a_change_waits_every_tick_asks_for_it_whatever_was_asked_before(workspace, instance):

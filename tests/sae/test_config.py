@@ -55,6 +55,13 @@ IMPORTED = "architecture: imported, format: gemma_scope, source: layer_12/params
         (("models: {world-lm: {source: world}}", ""), ["`models` is missing"]),
         (("plain:", "a/b:"), ["dictionaries.a/b"]),
         (("k: 8", ""), ["topk needs a whole number `k`"]),
+        (("k: 8", "k: 0"), ["`dictionaries.plain.k", "greater than or equal to 1"]),
+        (
+            ("topk, expansion: 4", "matryoshka, groups: [4, 0]"),
+            ["`dictionaries.plain.groups.1`", "found 0"],
+        ),
+        (("world: {source: world", "world: {source: files"), ["`corpora.world`", "needs `paths`"]),
+        (("world: {source: world", "world: {source: huggingface"), ["`corpora.world`", "needs `dataset`"]),
         (("k: 8", "k: 8, groups: [1]"), ["belong to matryoshka only"]),
         (("k: 8", "k: 8, target_l0: 8"), ["`target_l0` belongs to jumprelu"]),
         (("{source: world}}\ncorpora", "{source: world}}\nseed: x\ncorpora"), ["`seed`", "'x'"]),
@@ -111,6 +118,26 @@ def test_an_overridden_store_holds_its_state(tmp_path, monkeypatch):
 
     assert workspace.store == str(tmp_path / "elsewhere")
     assert workspace.state == tmp_path / "elsewhere/state"
+
+
+def test_a_relative_store_and_its_state_start_at_the_configs_folder_wherever_one_stands(tmp_path, monkeypatch):
+    (tmp_path / "atlas.yaml").write_text(GOOD)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("ATLAS_STORE", "elsewhere")
+
+    workspace = load_workspace(tmp_path / "atlas.yaml")
+
+    assert workspace.store == str(tmp_path / "elsewhere")
+    assert workspace.state == tmp_path / "elsewhere/state"
+
+
+def test_two_dictionaries_of_one_name_are_refused():
+    sites = "sites: [{model: world-lm, hookpoint: layers.3.mlp, corpora: [world]}, "
+    recipes = "dictionaries: {mlp.plain: {architecture: standard, latents: 8}, "
+
+    with pytest.raises(ConfigError, match=r"dictionaries: 'world-lm\.layers\.3\.mlp\.plain' stands twice"):
+        parse(GOOD.replace("sites: [", sites).replace("dictionaries: {", recipes))
 
 
 def test_a_recipe_is_trained_where_it_names():

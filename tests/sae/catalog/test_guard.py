@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sae.catalog.guard import guard, guard_with
+from sae.catalog.guard import guard
 from sae.errors import AtlasError
 
 ALLOWED = (
@@ -111,31 +111,31 @@ REFUSED = (
 )
 
 
+@pytest.fixture(scope="module")
+def parser():
+    with duckdb.connect() as connection:
+        yield connection
+
+
 @pytest.mark.parametrize("sql", ALLOWED)
-def test_reading_passes(sql: str):
-    assert guard(sql).strip(" ;\n")
+def test_reading_passes(parser: duckdb.DuckDBPyConnection, sql: str):
+    assert guard(parser, sql).strip(" ;\n")
 
 
 @pytest.mark.parametrize("sql", REFUSED)
-def test_everything_else_is_refused_in_one_line(sql: str):
+def test_everything_else_is_refused_in_one_line(parser: duckdb.DuckDBPyConnection, sql: str):
     with pytest.raises(AtlasError) as refused:
-        guard(sql)
+        guard(parser, sql)
 
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("sql", ["select 1; -- x", ";select 1", "-- y;\n; select 1 /* ; */ ;; -- ;"])
-def test_semicolons_around_the_statement_are_dropped(sql: str):
-    passed = guard(sql)
+def test_semicolons_around_the_statement_are_dropped(parser: duckdb.DuckDBPyConnection, sql: str):
+    passed = guard(parser, sql)
 
     assert "select 1" in passed
-    assert guard(f"select * from ({passed}\n)")
-
-
-@pytest.fixture(scope="module")
-def parser():
-    with duckdb.connect() as connection:
-        yield connection
+    assert guard(parser, f"select * from ({passed}\n)")
 
 
 @settings(max_examples=100, deadline=None)
@@ -143,7 +143,7 @@ def parser():
 @example("select 'é' ; -- ü")
 def test_any_text_passes_or_is_refused(parser: duckdb.DuckDBPyConnection, text: str):
     with contextlib.suppress(AtlasError):
-        assert guard_with(parser, guard_with(parser, text))
+        assert guard(parser, guard(parser, text))
 
 
 @settings(max_examples=100, deadline=None)
@@ -161,4 +161,4 @@ def test_no_wrapping_lets_a_writing_statement_through(
     sql = before + (writing.upper() if upper else writing) + after
 
     with pytest.raises(AtlasError):
-        guard_with(parser, sql)
+        guard(parser, sql)

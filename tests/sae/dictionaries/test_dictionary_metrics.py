@@ -57,21 +57,6 @@ def test_one_pass_over_batches_equals_the_definitions(make_dictionary, n: int, c
     assert torch.equal(found.density, metrics.density(codes))
 
 
-def test_each_slice_is_measured_about_its_own_mean(make_dictionary) -> None:
-    dictionary = make_dictionary("topk")
-    x = torch.randn(8, 6, generator=torch.Generator().manual_seed(1))
-    names = ["en", "ja"] * 4
-
-    slices = metrics.evaluate_slices(dictionary, [(x[:3], names[:3]), (x[3:], names[3:])])
-
-    assert list(slices) == ["en", "ja"]
-    for name, rows in (("en", x[::2]), ("ja", x[1::2])):
-        alone = metrics.evaluate(dictionary, [rows])
-        assert slices[name].n_tokens == 4
-        assert slices[name].fvu == pytest.approx(alone.fvu)
-        assert slices[name].l0 == alone.l0
-
-
 def test_no_token_is_refused(make_dictionary) -> None:
     dictionary: Dictionary = make_dictionary("standard")
 

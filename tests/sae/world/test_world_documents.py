@@ -3,9 +3,10 @@ import polars as pl
 import pytest
 
 from sae.corpora.documents import DOCUMENTS, IMAGE_MARK
+from sae.models.pictures import decode_picture
 from sae.world.codec import build_codec
 from sae.world.documents import MIXTURE, draw_document, world_documents
-from sae.world.pictures import APPEARANCES, draw_view, from_png, to_png
+from sae.world.pictures import APPEARANCES, draw_view, to_png
 from sae.world.split import ALWAYS_STRICT, branch_rng, make_world
 from sae.world.text import render
 from sae.world.truth import concepts
@@ -95,4 +96,4 @@ def test_views_differ_from_each_other_and_survive_png():
         first, second = draw_view(name, rng), draw_view(name, rng)
         assert first.shape == (24, 24, 3)
         assert (first != second).any()
-        assert (from_png(to_png(first)) == first).all()
+        assert (decode_picture(to_png(first), "a view") == first).all()

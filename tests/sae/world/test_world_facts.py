@@ -1,5 +1,7 @@
-from sae.world.facts import CITY_RELATIONS, LANDMARK_RELATIONS, LANGUAGES, STATE_RELATIONS, concept_id, load_facts
+from sae.world.facts import CITY_RELATIONS, LANGUAGES, STATE_RELATIONS, concept_id, load_facts
 from sae.world.pictures import APPEARANCES
+
+LANDMARK_RELATIONS = ("material", "completion_decade", "design", "use")
 
 
 def test_each_state_has_its_facts_two_cities_and_each_city_its_teams_and_landmarks():
