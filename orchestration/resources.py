@@ -46,11 +46,6 @@ class Artifact:
     kept: bool = False
 
 
-def scratch_folder(workspace: Workspace) -> Path:
-    """Where stages put what they make before it goes to the store."""
-    return workspace.state / "scratch"
-
-
 class Atlas(dg.ConfigurableResource):
     """Config, store and lock of one workspace. A run holds the writer's lock as long as it lasts."""
 
@@ -101,9 +96,8 @@ class Atlas(dg.ConfigurableResource):
 
     def scratch(self) -> Path:
         """A new local folder of this run, in the state; one that a kill leaves is removed when a refresh begins."""
-        parent = scratch_folder(self._workspace)
-        parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(dir=parent))
+        self._workspace.scratch.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(dir=self._workspace.scratch))
 
     def progress(self, name: str, unit: str) -> Callable[[int, int], None]:
         """Begin a stage of work; the result takes the number of items done and their total."""

@@ -23,7 +23,7 @@ from orchestration.ranges import Batch, batches, cell_of, run_partition, run_tag
 from orchestration.reaping import REFRESH_TAG, reap_parts
 from orchestration.records import TRIGGER_TAG
 from orchestration.refs import ref_path
-from orchestration.resources import Atlas, scratch_folder
+from orchestration.resources import Atlas
 from orchestration.sources import SOURCES, observed
 from sae.config import CONFIG_VARIABLE, CheckConfig, Workspace
 from sae.storage import Store
@@ -166,7 +166,7 @@ def _refresh(
         store = Store(session.workspace.store)
         store.open_schema()
         store.remove_temporaries()
-        shutil.rmtree(scratch_folder(session.workspace), ignore_errors=True)
+        shutil.rmtree(session.workspace.scratch, ignore_errors=True)
         reap_parts(session.instance)
         register_shards(session.workspace, session.instance)
         report_sources(session.workspace, session.instance)

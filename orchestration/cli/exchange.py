@@ -86,4 +86,4 @@ def _format(kind: str) -> Format:
     for known in FORMATS:
         if kind == known:
             return known
-    raise ConfigError(f"No format {kind!r}. There are: {', '.join(FORMATS)}.")
+    raise ConfigError(f"No format {kind!r}. There are: {', '.join(FORMATS)}, and duckdb to export a catalog.")

@@ -66,10 +66,10 @@ def stored_answer(
         chosen = [run for run in runs if dictionary in ("", run["dictionary_id"], run["pair"])]
         if not chosen:
             known = catalog.sql("select distinct prompt_id from attribution_runs order by 1")["prompt_id"].to_list()
-            through = f" through {dictionary}" if dictionary else ""
-            raise AtlasError(
-                f"The catalog has no question {prompt_id!r}{through}. It has: {', '.join(known) or 'none'}."
-            )
+            if runs:
+                there = ", ".join(run["pair"] for run in runs)
+                raise AtlasError(f"{prompt_id!r} is not answered through {dictionary!r}. It is through: {there}.")
+            raise AtlasError(f"The catalog has no question {prompt_id!r}. It has: {', '.join(known) or 'none'}.")
         answer = chosen[0]
         answer["features"] = catalog.sql(
             "select a.rank, a.position, a.token, a.feature_id, a.activation, a.attribution, a.ablation_effect, "

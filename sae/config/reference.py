@@ -4,6 +4,7 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Iterator
+from itertools import pairwise
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -16,9 +17,9 @@ from sae.config.section import Section
 _PREFACE = """\
 # The config, key by key
 
-`atlas init` writes a commented `atlas.yaml`; `ATLAS_CONFIG` names another file, `ATLAS_STORE` another store, in which the
-state lies too where it is local. Relative paths start at the config's folder. An unknown key is refused with those that
-are allowed. What a change makes stale is what depends on it: `atlas status` says what.
+`atlas init` writes a commented `atlas.yaml`; `ATLAS_CONFIG` names another file, `ATLAS_STORE` another store, in which
+the state lies too where it is local. Relative paths start at the config's folder. An unknown key is refused with those
+that are allowed. What a change makes stale is what depends on it: `atlas status` says what.
 
 `source: huggingface` needs `pip install datasets`, an approximate index of neighbours `pip install faiss-cpu`. Keys and
 passwords come from the environment alone: `OPENAI_API_KEY`, `ATLAS_WEBHOOK_TOKEN`, `ATLAS_SMTP_PASSWORD`.
@@ -70,7 +71,7 @@ def _texts(kind: type[Section]) -> dict[str, str]:
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     found: dict[str, str] = {}
     statements = body.body if isinstance(body, ast.ClassDef) else []
-    for statement, below in zip(statements, statements[1:], strict=False):
+    for statement, below in pairwise(statements):
         text = below.value.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else None
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and isinstance(text, str):
             found[statement.target.id] = " ".join(text.split())

@@ -30,6 +30,11 @@ class Workspace(BaseModel):
     """Absolute folder."""
 
     @property
+    def scratch(self) -> Path:
+        """Where stages put what they make before it goes to the store."""
+        return self.state / "scratch"
+
+    @property
     def service_file(self) -> Path:
         """Where an inference service says how it is reached."""
         return self.state / SERVICE_FILE

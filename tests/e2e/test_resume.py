@@ -12,6 +12,8 @@ from tiny_pipeline import SITE, atlas, atlas_command, environment, made_since, w
 
 from orchestration.partitions import Cell
 from orchestration.refs import Ref, read_ref
+from orchestration.runner import open_session, refresh
+from sae.config import load_workspace
 from sae.storage import Store
 
 HARVEST = "subject_model,hookpoints,corpus,activations"
@@ -82,3 +84,14 @@ def candidate(store: Path) -> Ref:
     ref = read_ref(Store(str(store)), Cell("dictionary_candidate", f"{SITE}.long"))
     assert ref is not None
     return ref
+
+
+def test_what_a_kill_left_in_the_scratch_folder_is_removed_when_the_next_run_begins(place):
+    workspace = load_workspace(place.config)
+    left = workspace.scratch / "left"
+    left.mkdir(parents=True)
+    (left / "sae_weights.safetensors").write_bytes(b"half of one")
+
+    refresh(open_session(workspace), trigger="test", select=lambda cell: False)
+
+    assert not left.exists()
