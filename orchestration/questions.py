@@ -19,19 +19,21 @@ if TYPE_CHECKING:
 
 
 def pinned_dictionary(workspace: Workspace, name: str) -> Pinned:
-    """A current dictionary by `<site>.<recipe>` or id, the config's first for an empty name.
+    """A current dictionary by `<site>.<recipe>`, id or the name of its recipe, the config's first for an empty name.
 
-    Raises AtlasError where none has been accepted, ConfigError where none has that name.
+    Raises AtlasError where none has been accepted, ConfigError where none has that name, or several have.
     """
-    store, pairs = Store(workspace.store), list(workspace.config.pairs())
+    store, pairs = Store(workspace.store), workspace.config.pairs()
     accepted = {pair: ref for pair in pairs if (ref := read_ref(store, Cell("dictionary", pair)))}
     if not accepted:
         raise AtlasError("No dictionary has been accepted yet. `atlas run` trains them.")
     wanted = name or next(iter(accepted))
-    for pair, ref in accepted.items():
-        if wanted in (pair, ref.data_version):
-            return Pinned(store, ref)
-    raise ConfigError(f"No current dictionary {name!r}. There are: {', '.join(accepted)}.")
+    found = [pair for pair, ref in accepted.items() if wanted in (pair, ref.data_version, pairs[pair][1])]
+    if not found:
+        raise ConfigError(f"No current dictionary {name!r}. There are: {', '.join(accepted)}.")
+    if len(found) > 1:
+        raise ConfigError(f"{name!r} names several dictionaries: {', '.join(found)}. Give the site as well.")
+    return Pinned(store, accepted[found[0]])
 
 
 def chain_of(workspace: Workspace, pinned: Pinned) -> tuple[list[Pinned], list[str]]:

@@ -48,7 +48,7 @@ def stored_answer(
 ) -> "tuple[dict[str, Any], Graph]":
     """A question of the catalog as `atlas attribute` prints it, and its graph.
 
-    Without a dictionary through the largest, of several of that size the one trained longest.
+    Without a dictionary through the config's first that answered it.
 
     Raises AtlasError where the catalog has no such question, or not through that dictionary.
     """
@@ -57,13 +57,14 @@ def stored_answer(
     with open_catalog(Store(workspace.store), version) as catalog:
         runs = catalog.sql(
             "select p.text, p.target, p.baseline, p.predicted, p.is_correct, r.* exclude (prompt_id, prompt_sha256, "
-            "n_features, run_id), d.site || '.' || d.recipe as pair from attribution_runs r "
+            "n_features, run_id), d.recipe, d.site || '.' || d.recipe as pair from attribution_runs r "
             "join dictionaries d using (dictionary_id) join prompts p "
-            "on p.prompt_id = r.prompt_id and p.model_id = d.model_id where r.prompt_id = ? "
-            "order by d.d_sae desc, d.tokens_trained desc, d.site, d.recipe",
+            "on p.prompt_id = r.prompt_id and p.model_id = d.model_id where r.prompt_id = ? order by pair",
             [prompt_id],
         ).to_dicts()
-        chosen = [run for run in runs if dictionary in ("", run["dictionary_id"], run["pair"])]
+        order = {pair: place for place, pair in enumerate(workspace.config.pairs())}
+        runs.sort(key=lambda run: order.get(run["pair"], len(order)))
+        chosen = [run for run in runs if dictionary in ("", run["dictionary_id"], run["pair"], run["recipe"])]
         if not chosen:
             known = catalog.sql("select distinct prompt_id from attribution_runs order by 1")["prompt_id"].to_list()
             if runs:

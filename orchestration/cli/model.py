@@ -13,7 +13,7 @@ from sae.errors import ConfigError
 from sae.storage import Store
 
 DICTIONARY_OPTION = typer.Option(
-    "--dictionary", help="<site>.<recipe> or a dictionary's id; the config's first by default."
+    "--dictionary", help="<site>.<recipe>, the recipe alone or a dictionary's id; the config's first by default."
 )
 
 IMAGE_OPTION = typer.Option(help="A picture (PNG, JPEG) in the prompt, at <image> or before the text.")

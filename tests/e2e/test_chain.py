@@ -70,7 +70,7 @@ def test_every_intervention_stands_beside_its_control(folder: Path, ids: dict[st
 
 def test_a_graph_is_written_of_a_text_and_of_a_stored_question(folder, ids, command, tmp_path: Path):
     asked = command("attribute", QUESTION, "--target", "Sacramento", "--graph", str(tmp_path / "way.json"))
-    stored = command("attribute", "--prompt", "kobe", "--graph", str(tmp_path / "way.svg"), "--dictionary", LATE)
+    stored = command("attribute", "--prompt", "kobe", "--graph", str(tmp_path / "way.svg"), "--dictionary", "small")
 
     assert (asked.code, stored.code) == (0, 0), asked.err + stored.err
     assert "error term" in stored.out
