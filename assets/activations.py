@@ -149,7 +149,9 @@ def activations_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         )
 
         site = atlas.config.site(stage.partition)
-        refs = [atlas.ref(cell) for cell in atlas.known_keys(context).upstream(stage.cell, "activations")]
+        # One that could not be read is none of the inputs: the others go on without it, and it is told of by itself.
+        cells = atlas.known_keys(context).upstream(stage.cell, "activations")
+        refs = [atlas.ref(cell) for cell in cells if str(cell) in stage.inputs]
         records = [
             ShardRecord(
                 shard=str(ref.partition).split("|")[0],

@@ -101,7 +101,8 @@ def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         context.log.warning(f"{candidate.data_version} is kept but not current: {rejected['because']}")
         if previous is None or file_faults(atlas.store, previous):
             return None
-        return stage.adopted(previous, {"accepted": False, "rejected": rejected})
+        same = previous.data_version == candidate.data_version
+        return stage.adopted(candidate if same else previous, {"accepted": False, "rejected": rejected})
 
     return [
         source(keys, "recipe_config", group="dictionaries", description="A recipe with its seed."),

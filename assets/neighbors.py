@@ -53,7 +53,8 @@ def neighbors_assets(keys: Keys) -> list[Any]:
         tables = {"neighbors": frame}
         if measures:
             tables["evaluation"] = evaluation_frame(dictionary.dictionary_id, measures, atlas.seed)
-        lonely = len(directions.index) - frame["feature_id"].n_unique()
+        alive = len(directions.index)
+        lonely = alive - frame["feature_id"].n_unique() if alive > 1 else 0
         return tables_made(stage, dictionary, tables, checks=[at_most("neighbors_complete", lonely, 0)])
 
     @made(

@@ -9,8 +9,9 @@ from orchestration.partitions import Cell
 from orchestration.pinned import Pinned
 from orchestration.refs import Ref
 from orchestration.resources import Atlas, Stage
+from sae.errors import AtlasError
 from sae.identity import content_id
-from sae.storage import StoredFile
+from sae.storage import Store, StoredFile
 
 
 def placed(
@@ -26,16 +27,29 @@ def placed(
 
     before = atlas.ref_or_none(stage.cell)
     start = _start(before, dictionary.dictionary_id)
+    begun = None if start is None else _map_in(atlas.store, StoredFile(**start["file"]))
+    if begun is None:
+        start = None
     found = stage.inputs[str(Cell("neighbors", stage.cell.partition))]
     made_from = content_id([dictionary.dictionary_id, stage.code_version, atlas.seed, found, start])
     facts = {"placed": made_from, "start": start}
     if before is not None and before.facts.get("placed") == made_from:
-        return pl.read_parquet(atlas.store.verify(before.files["feature_map"])), facts
+        there = _map_in(atlas.store, before.files["feature_map"])
+        if there is not None:
+            return there, facts
     directions = dictionary.directions(features)
     last = None
-    if start is not None and (rows := _decoder_rows(dictionary, start["dictionary_id"])) is not None:
-        last = carried_places(directions, rows, pl.read_parquet(atlas.store.verify(StoredFile(**start["file"]))))
+    if start and begun is not None and (rows := _decoder_rows(dictionary, start["dictionary_id"])) is not None:
+        last = carried_places(directions, rows, begun)
     return feature_map(directions, neighbors, atlas.seed, last), facts
+
+
+def _map_in(store: Store, file: StoredFile) -> pl.DataFrame | None:
+    """A map as it was written; None for one that is lost or damaged, in whose place another is made."""
+    try:
+        return pl.read_parquet(store.verify(file))
+    except AtlasError:
+        return None
 
 
 def _start(before: Ref | None, dictionary_id: str) -> dict[str, Any] | None:

@@ -1,13 +1,14 @@
 """Bring Dagster's view of the sources up to date: the dynamic partitions, and the version observed last."""
 
 import datetime
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import dagster as dg
 
 from orchestration.partitions import SHARDS, Cell, Keys
 from orchestration.refs import read_ref, write_ref
-from orchestration.sources import SOURCES, observed, shards
+from orchestration.sources import SOURCES, observed
 from sae.config import Workspace
 from sae.storage import Store
 
@@ -15,34 +16,33 @@ RETIRED_FACT = "retired_at"
 """The fact of a shard's ref that says when the corpus lost it; UTC, ISO 8601."""
 
 
-def current_keys(workspace: Workspace, instance: dg.DagsterInstance) -> Keys:
+def current_keys(workspace: Workspace, instance: dg.DagsterInstance, listed: Collection[str]) -> Keys:
     """The partitions with the shards that the sources have now, those that Dagster knows first, in its order."""
-    listed = shards(workspace)
     known = [shard for shard in instance.get_dynamic_partitions(SHARDS) if shard in listed]
     new = [shard for shard in listed if shard not in set(known)]
     return Keys(workspace.config, [*known, *new])
 
 
-def register_shards(workspace: Workspace, instance: dg.DagsterInstance) -> None:
-    """Make the dynamic partitions equal to the shards that the sources have now; a shard that is gone is retired.
+def register_shards(workspace: Workspace, instance: dg.DagsterInstance, listed: Collection[str]) -> None:
+    """Make the dynamic partitions equal to the shards that the sources have; a shard that is gone is retired.
 
     Only the holder of the writer's lock may call this.
     """
     store = Store(workspace.store)
-    wanted, known = list(shards(workspace)), set(instance.get_dynamic_partitions(SHARDS))
-    new = [shard for shard in wanted if shard not in known]
+    known = set(instance.get_dynamic_partitions(SHARDS))
+    new = [shard for shard in listed if shard not in known]
     instance.add_dynamic_partitions(SHARDS, new)
     for shard in new:
         _retire(store, shard, None)
-    for shard in known - set(wanted):
+    for shard in known - set(listed):
         _retire(store, shard, datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"))
         instance.delete_dynamic_partition(SHARDS, shard)
 
 
-def report_sources(workspace: Workspace, instance: dg.DagsterInstance) -> None:
+def report_sources(workspace: Workspace, instance: dg.DagsterInstance, listed: Mapping[str, str]) -> None:
     """Record the version of every source that is not the one recorded last."""
-    keys = current_keys(workspace, instance)
-    versions = observed(workspace, (cell for name in SOURCES for cell in keys.cells(name)))
+    keys = current_keys(workspace, instance, listed)
+    versions = observed(workspace, (cell for name in SOURCES for cell in keys.cells(name)), listed)
     for name in SOURCES:
         cells = {cell: version for cell, version in versions.items() if cell.asset == name}
         last = _last_observed(instance, name)

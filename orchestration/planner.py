@@ -7,7 +7,7 @@ be made again shows when its own inputs have been made, and a result that came o
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from orchestration.partitions import Cell, Keys
@@ -51,7 +51,9 @@ class Plan:
     """The standing of every cell."""
 
     standings: tuple[Standing, ...]
-    refs: Mapping[Cell, Ref] = field(default_factory=dict)
+    refs: Mapping[Cell, Ref]
+    keys: Keys
+    """The partitions that were looked at."""
 
     def ready(self) -> list[Standing]:
         """The cells that can be made now: missing or stale, and nothing upstream of them is."""
@@ -81,7 +83,7 @@ def plan(
                 standings[cell] = Standing(cell, "lost", ("it was tried and gave nothing",))
                 continue
             standings[cell] = _standing(cell, keys, graph, recorded, refs, standings, observed)
-    return Plan(tuple(standings.values()), refs)
+    return Plan(tuple(standings.values()), refs, keys)
 
 
 def _standing(
@@ -117,9 +119,17 @@ def _standing(
         held = held_back(cell, keys.config, ref, refs[site] if site else None, code_version, inputs)
         if not held:
             return Standing(cell, "stale", why_stale(ref, code_version, inputs))
+    candidate = refs.get(Cell("dictionary_candidate", cell.partition))
+    if cell.asset == "dictionary" and candidate and told_anew(ref, candidate):
+        return Standing(cell, "stale", ("its candidate was made again, to the same weights",))
     if faults := recorded.faults(ref):
         return Standing(cell, "stale", tuple(faults[:3]))
     return Standing(cell, "fresh", (held,) if held else ())
+
+
+def told_anew(accepted: Ref, candidate: Ref) -> bool:
+    """Whether a candidate is the accepted dictionary with other files: its folder tells of another training now."""
+    return accepted.data_version == candidate.data_version and accepted.files != candidate.files
 
 
 def why_stale(ref: Ref, code_version: str, inputs: Mapping[str, str]) -> tuple[str, ...]:

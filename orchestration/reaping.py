@@ -27,7 +27,7 @@ def reap_parts(instance: dg.DagsterInstance) -> None:
 def reap_refreshes(workspace: Workspace, instance: dg.DagsterInstance, now: float) -> list[str]:
     """Mark as failed the refreshes of the daemon that started a while ago while nobody holds the lock; their ids."""
     records = instance.get_run_records(dg.RunsFilter(tags={REFRESH_TAG: "refresh"}, statuses=_STARTED))
-    old = [record for record in records if now - (record.start_time or now) > SETTLING_S]
+    old = [record for record in records if now - _begun(record) > SETTLING_S]
     if not old:
         return []
     lock = writer_lock(workspace)
@@ -42,3 +42,8 @@ def reap_refreshes(workspace: Workspace, instance: dg.DagsterInstance, now: floa
     finally:
         lock.release()
     return [record.dagster_run.run_id for record in old]
+
+
+def _begun(record: dg.RunRecord) -> float:
+    """When a run started, in seconds since 1970; of one that ended while it did, when it was last heard of."""
+    return record.start_time or record.update_timestamp.timestamp()

@@ -24,7 +24,7 @@ from orchestration.reaping import REFRESH_TAG, reap_parts
 from orchestration.records import TRIGGER_TAG
 from orchestration.refs import ref_path
 from orchestration.resources import Atlas
-from orchestration.sources import SOURCES, observed
+from orchestration.sources import SOURCES, observed, shards
 from sae.config import CONFIG_VARIABLE, CheckConfig, Workspace
 from sae.storage import Store
 
@@ -44,12 +44,13 @@ concurrency:
 class Outcome:
     """What a refresh did."""
 
+    last: Plan
+    """The standing of every cell at its end."""
     made: list[Cell] = field(default_factory=list)
     failed: dict[Cell, str] = field(default_factory=dict)
     """Cells that failed or gave nothing, with the error in words."""
     unsent: list[str] = field(default_factory=list)
     """Alerts that could not be sent, in words."""
-    last: Plan = field(default_factory=lambda: Plan(()))
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,13 @@ class Session:
 
     def keys(self) -> Keys:
         """The partitions with the shards that the sources have now."""
-        return current_keys(self.workspace, self.instance)
+        return current_keys(self.workspace, self.instance, shards(self.workspace))
 
     def plan(self, given_up: frozenset[Cell] = frozenset()) -> Plan:
-        """The standing of every cell now."""
-        keys = self.keys()
-        sources = observed(self.workspace, (cell for name in SOURCES for cell in keys.cells(name)))
+        """The standing of every cell now, by one look at the corpora: a file may go while they are read."""
+        listed = shards(self.workspace)
+        keys = current_keys(self.workspace, self.instance, listed)
+        sources = observed(self.workspace, (cell for name in SOURCES for cell in keys.cells(name)), listed)
         return plan(keys, self.graph, Store(self.workspace.store), sources, given_up)
 
 
@@ -168,8 +170,9 @@ def _refresh(
         store.remove_temporaries()
         shutil.rmtree(session.workspace.scratch, ignore_errors=True)
         reap_parts(session.instance)
-        register_shards(session.workspace, session.instance)
-        report_sources(session.workspace, session.instance)
+        listed = shards(session.workspace)
+        register_shards(session.workspace, session.instance, listed)
+        report_sources(session.workspace, session.instance, listed)
         if force:
             _forget(session, store, select)
         return _work(session, trigger, select, say, show_progress)
@@ -178,22 +181,18 @@ def _refresh(
 def _work(
     session: Session, trigger: str, select: Callable[[Cell], bool], say: Callable[[str], None], show_progress: bool
 ) -> Outcome:
-    outcome = Outcome()
+    outcome = Outcome(session.plan())
     repaired: Counter[Cell] = Counter()
-    while True:
-        outcome.last = session.plan(frozenset(outcome.failed))
-        ready = {s.cell: s for s in outcome.last.of("missing", "stale") if select(s.cell)}
-        if not ready:
-            return outcome
-        register_shards(session.workspace, session.instance)
-        for batch in batches(list(ready), session.keys()):
+    while ready := {s.cell: s for s in outcome.last.of("missing", "stale") if select(s.cell)}:
+        register_shards(session.workspace, session.instance, outcome.last.keys.shards)
+        for batch in batches(list(ready), outcome.last.keys):
             say(f"{', '.join(batch.assets)}{batch.where}: {ready[batch.cells[0]].reasons[0]}")
             made, failed = run_batch(session, batch, trigger, show_progress)
             for cell in batch.cells:
                 failure = failed.get(cell)
                 if failure and failure.damaged_input and repaired[cell] < _MOST_OFTEN:
                     repaired[cell] += 1
-                    if aside := _set_aside(session, cell, select):
+                    if aside := _set_aside(session, outcome.last.keys, cell, select):
                         say(f"! {cell}: {', '.join(aside)} is damaged: set aside, and made again")
                         continue
                 if cell in made and outcome.made.count(cell) < _MOST_OFTEN:
@@ -203,11 +202,13 @@ def _work(
                 reason = failure.words if failure else _why_nothing(outcome.last, cell, session.workspace.config.checks)
                 outcome.failed[cell] = often if cell in made else reason
                 say(f"! {cell}: {outcome.failed[cell]}")
+        outcome.last = session.plan(frozenset(outcome.failed))
+    return outcome
 
 
-def _set_aside(session: Session, cell: Cell, select: Callable[[Cell], bool]) -> list[str]:
+def _set_aside(session: Session, keys: Keys, cell: Cell, select: Callable[[Cell], bool]) -> list[str]:
     """Set aside what is damaged of the files that a cell is made from and that this refresh may make again."""
-    upstream = [up for up in all_upstream(session.keys(), session.graph, cell) if select(up)]
+    upstream = [up for up in all_upstream(keys, session.graph, cell) if select(up)]
     return set_aside_damaged(Store(session.workspace.store), upstream)
 
 
@@ -247,10 +248,11 @@ def _forget(session: Session, store: Store, select: Callable[[Cell], bool]) -> N
     """Take the refs of the selected cells away, so that they are made again.
 
     Not the gate's: they hold which dictionary is accepted, and those before it. The gate decides anew where its
-    candidate came out as another one.
+    candidate came out as another one. And not of what waits for cells that are not selected: it could not be made.
     """
-    keys = session.keys()
-    for asset in session.graph.assets:
-        for cell in keys.cells(asset) if asset != "dictionary" else ():
-            if select(cell) and store.exists(ref_path(cell)):
-                store.delete(ref_path(cell))
+    found = session.plan()
+    held_up = {standing.cell for standing in found.standings if standing.state != "fresh" and not select(standing.cell)}
+    for cell in (standing.cell for standing in found.standings if select(standing.cell)):
+        waits = not held_up.isdisjoint(all_upstream(found.keys, session.graph, cell))
+        if cell.asset != "dictionary" and not waits and store.exists(ref_path(cell)):
+            store.delete(ref_path(cell))

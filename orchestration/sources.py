@@ -1,7 +1,7 @@
 """What comes from outside, observed: the version of every source is the hash of what it says now."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,10 +95,14 @@ def source_version(workspace: Workspace, cell: Cell) -> str:
     raise ValueError(f"{cell} is not a source")
 
 
-def observed(workspace: Workspace, cells: Iterable[Cell]) -> dict[Cell, str]:
-    """Versions of many source cells; shards that are gone are left out. The corpora are listed at most once."""
+def observed(workspace: Workspace, cells: Iterable[Cell], listed: Mapping[str, str] | None = None) -> dict[Cell, str]:
+    """Versions of many source cells; shards that are gone are left out.
+
+    The corpora are listed once, where it matters; not at all where they were `listed` by `shards` just now.
+    """
     wanted = list(cells)
-    listed = shards(workspace) if any(cell.asset == "corpus_source" for cell in wanted) else {}
+    if listed is None:
+        listed = shards(workspace) if any(cell.asset == "corpus_source" for cell in wanted) else {}
     return {
         cell: listed[str(cell.partition)] if cell.asset == "corpus_source" else source_version(workspace, cell)
         for cell in wanted
@@ -159,7 +163,8 @@ def _model_version(model: ModelConfig, seed: int, base: Path) -> str:
         return content_id(facts)
     if model.source == "one_layer":
         return content_id(facts | {"seed": seed if model.seed is None else model.seed, "texts": texts_version(seed)})
-    place = find_package_file(model.source) if model.source.startswith(PACKAGE) else base / model.source
+    own = base / Path(model.source).expanduser()
+    place = find_package_file(model.source) if model.source.startswith(PACKAGE) else own
     if place.is_file():
         facts["sha256"] = file_sha256_once(place)
     elif place.is_dir():

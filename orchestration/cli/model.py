@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from orchestration.cli.query import CATALOG_OPTION, JSON_OPTION
-from orchestration.cli.tables import print_rows
+from orchestration.cli.tables import plain, print_rows
 from sae.config import load_workspace
 from sae.errors import ConfigError
 from sae.storage import Store
@@ -141,7 +141,7 @@ def _print_answer(answer: dict[str, Any], target: str, baseline: str | None) -> 
     right = "as asked" if answer["is_correct"] else f"asked: {target}"
     against = baseline or "the mean logit"
     share = "" if answer["error_share"] is None else f" ({answer['error_share']:.0%} of what is accounted for)"
-    print(f"{answer['text']} → {answer['predicted']} ({right})")
+    print(plain(f"{answer['text']} → {answer['predicted']} ({right})"))
     print(
         f"logit of {target} minus {against}: {answer['logit_diff']:+.2f}; "
         f"error term {answer['error_attribution']:+.2f}{share}"

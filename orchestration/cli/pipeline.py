@@ -9,9 +9,11 @@ from typing import Annotated
 
 import typer
 
+from orchestration.cli.tables import plain
 from sae.config import AtlasConfig, load_workspace
 from sae.errors import ConfigError
 
+_WAITING_SHOWN = 3
 PRESETS = ("world", "smollm2", "one-layer", "hf")
 
 
@@ -59,14 +61,19 @@ def run(
         return (not assets or cell.asset in assets) and (not site or _touches(cell.partition, site, workspace.config))
 
     outcome = refresh(session, trigger="atlas run", select=selected, force=force, say=_say, show_progress=True)
-    if not outcome.made and not outcome.failed:
+    waiting = [standing for standing in outcome.last.of("waiting") if selected(standing.cell)]
+    if not outcome.made and not outcome.failed and not waiting:
         _say("nothing is stale")
+    for standing in waiting[:_WAITING_SHOWN]:
+        print(f"not made: {standing.cell} {'; '.join(standing.reasons)}, which is not selected", file=sys.stderr)
+    if len(waiting) > _WAITING_SHOWN:
+        print(f"and {len(waiting) - _WAITING_SHOWN} more wait (`atlas status` lists them)", file=sys.stderr)
     for cell, error in outcome.failed.items():
         print(f"failed: {cell}: {error}", file=sys.stderr)
-    if waiting := len(outcome.last.of("lost")) - len(outcome.failed):
-        print(f"not made, since they need what failed: {waiting} more (`atlas status` lists them)", file=sys.stderr)
-    print(summary(workspace))
-    raise typer.Exit(1 if outcome.failed else 0)
+    if lost := len(outcome.last.of("lost")) - len(outcome.failed):
+        print(f"not made, since they need what failed: {lost} more (`atlas status` lists them)", file=sys.stderr)
+    print(plain(summary(workspace)))
+    raise typer.Exit(1 if outcome.failed or waiting else 0)
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:

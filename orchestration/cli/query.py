@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import polars as pl
 import typer
 
-from orchestration.cli.tables import print_rows
+from orchestration.cli.tables import plain, print_rows
 from sae.catalog import open_catalog
 from sae.catalog.search import search_catalog
 from sae.config import load_workspace
@@ -74,7 +74,7 @@ def show(frame: pl.DataFrame, output: Format) -> None:
     match output:
         case Format.table:
             with pl.Config(tbl_rows=1000, tbl_cols=-1, fmt_str_lengths=80, tbl_hide_dataframe_shape=True):
-                print(frame)
+                print(plain(str(frame.with_columns(pl.col(pl.String).str.replace_all(r"[\r\n]", " ")))))
         case Format.csv:
             print(_flat(frame).write_csv(), end="")
         case Format.json:

@@ -27,6 +27,11 @@ def print_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], as_jso
     Console(width=WIDTH, soft_wrap=True).print(table)
 
 
+def plain(text: str) -> str:
+    """Text of several lines without other control characters, which could move the cursor or title the terminal."""
+    return "\n".join(_CONTROL.sub(" ", line) for line in text.split("\n"))
+
+
 def cell(value: Any) -> Text:
     """A value as plain text: three decimals, nothing for null, control characters as spaces."""
     if value is None:

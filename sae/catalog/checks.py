@@ -134,6 +134,9 @@ def _uncovered(catalog: Catalog) -> list[Finding]:
     for relation in _COVERED_BY:
         query = f"""SELECT min(feature_id), count(*) FROM features
             WHERE NOT is_dead AND feature_id NOT IN (SELECT feature_id FROM {quoted(relation)})"""
+        if relation == "neighbors":  # Where one feature alone is alive, it has nothing to be near to.
+            query += """ AND dictionary_id IN
+                (SELECT dictionary_id FROM features WHERE NOT is_dead GROUP BY dictionary_id HAVING count(*) > 1)"""
         findings += _found(catalog, query, "coverage", relation, "feature {} is alive but has no row")
     return findings
 

@@ -8,7 +8,7 @@ import subprocess
 import polars as pl
 import pytest
 import yaml
-from tiny_pipeline import QUESTION, SITE, atlas, atlas_command, environment
+from tiny_pipeline import QUESTION, SITE, atlas, atlas_command, environment, write_config
 
 from sae.catalog.schema import TABLES, VIEWS
 from sae.config import parse_config
@@ -51,6 +51,27 @@ def test_init_writes_a_config_and_overwrites_none(preset, command, tmp_path, mon
     assert "#" in (tmp_path / "atlas.yaml").read_text()
     assert again.code == 2
     assert "exists already" in again.err
+
+
+def test_what_is_selected_and_waits_for_what_is_not_is_said_and_kept(place, command):
+    write_config(place.folder, lambda config: config["dictionaries"]["small"].update(k=3))
+    before = place.ref("labels", f"{SITE}.small")
+
+    plain = command("run", "--select", "labels")
+    forced = command("run", "--select", "labels", "--force")
+
+    assert (plain.code, forced.code) == (1, 1)
+    assert f"not made: labels[{SITE}.small] waits for" in plain.err
+    assert "nothing is stale" not in plain.err
+    assert place.ref("labels", f"{SITE}.small") == before
+    assert place.ref("labels", f"{SITE}.large").run_id != before.run_id, "it waits for nothing, and was forced"
+
+
+def test_a_text_moves_no_cursor_on_the_terminal(reading, command):
+    printed = command("sql", "select 'a' || chr(27) || ']0;owned' || chr(7) as text, chr(10) || 'row' as other").out
+
+    assert "owned" in printed
+    assert not {"\x1b", "\x07"} & set(printed)
 
 
 def test_a_second_run_says_that_nothing_is_stale(reading, command):

@@ -2,7 +2,13 @@
 
 from pathlib import Path
 
+import pytest
 from tiny_pipeline import SITE, write_config
+
+from orchestration.partitions import Cell
+from orchestration.refs import write_ref
+from orchestration.runner import open_session, refresh
+from sae.config import load_workspace
 
 SHARD = f"world-00000|{SITE}"
 
@@ -52,3 +58,32 @@ def test_a_damaged_corpus_shard_is_made_again_when_it_is_read(place, command):
     assert ran.code == 0, ran.err
     assert f"{file.path} is damaged: set aside, and made again" in ran.err + ran.out
     assert place.store.verify(file)
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"PAR1"), flip_a_byte])
+def test_a_map_that_is_lost_or_damaged_is_drawn_again(harm, place, command):
+    ref = place.ref("feature_map", f"{SITE}.small")
+    file = ref.files["feature_map"]
+    whole = place.store.local(file.path).read_bytes()
+    harm(place.store.local(file.path))
+    write_config(place.folder, lambda config: config.update(labeler={"provider": "lexical", "seed": 1}))
+
+    ran = command("run")
+
+    assert ran.code == 0, ran.err
+    after = place.ref("feature_map", f"{SITE}.small").files["feature_map"]
+    assert place.store.verify(after).read_bytes() == whole
+
+
+def test_a_dictionary_whose_files_were_renewed_is_accepted_anew_where_a_kill_came_between(place, command):
+    gate = place.ref("dictionary", f"{SITE}.small")
+    refresh(open_session(load_workspace(place.config)), trigger="test", force=True, select=of_small_candidate)
+    write_ref(place.store, gate)  # as it stood before the candidate was made again, to the same weights
+
+    assert "its candidate was made again, to the same weights" in command("status").out
+    assert command("run").code == 0
+    assert command("activate", "Fact", "--dictionary", "small").code == 0
+
+
+def of_small_candidate(cell: Cell) -> bool:
+    return cell == Cell("dictionary_candidate", f"{SITE}.small")

@@ -145,6 +145,15 @@ def test_a_refresh_whose_process_was_killed_is_reaped_once_nobody_writes(workspa
     assert any(entry.dagster_event and entry.dagster_event.message == ENDED for entry in instance.all_logs(run.run_id))
 
 
+def test_a_refresh_that_was_killed_while_it_started_is_reaped_as_well(workspace, instance):
+    run = start(instance)
+    event = dg.DagsterEvent(event_type_value=dg.DagsterEventType.PIPELINE_STARTING.value, job_name=run.job_name)
+    instance.report_dagster_event(event, run.run_id)
+
+    assert reap_refreshes(workspace, instance, time.time()) == []
+    assert reap_refreshes(workspace, instance, time.time() + SETTLING_S + 1) == [run.run_id]
+
+
 def test_what_a_killed_refresh_left_is_asked_for_again_though_its_files_were_read(workspace, instance):
     read_corpora(workspace)
     run = start(instance, **{CHANGE_TAG: "a change"})

@@ -3,7 +3,7 @@
 import pytest
 
 from orchestration.forecast import as_json, disk, forecast, in_words
-from orchestration.partitions import Cell
+from orchestration.partitions import Cell, Keys
 from orchestration.planner import Plan, Standing
 from orchestration.refs import Ref
 from sae.config import load_workspace
@@ -42,6 +42,7 @@ def test_a_cell_costs_what_it_took_last_and_a_new_one_the_median_of_its_asset(wo
             Standing(Cell("activations", "w-3|s"), "waiting", ("waits",)),
         ),
         {ref.cell: ref for ref in refs},
+        Keys(workspace.config),
     )
 
     found = forecast(workspace, plan)
@@ -60,13 +61,14 @@ def test_what_was_made_at_the_same_time_counts_once(workspace):
         took("activations", "w-0|b", 8, begun=1),
         took("corpus", "w-0", 3, begun=20),
     ]
-    plan = Plan(tuple(Standing(ref.cell, "stale", ("changed",)) for ref in refs), {ref.cell: ref for ref in refs})
+    keys = Keys(workspace.config)
+    plan = Plan(tuple(Standing(ref.cell, "stale", ("changed",)) for ref in refs), {ref.cell: ref for ref in refs}, keys)
 
     assert forecast(workspace, plan).seconds == 9 + 3
 
 
 def test_nothing_to_do_costs_nothing(workspace):
-    found = forecast(workspace, Plan((Standing(Cell("catalog", None), "fresh"),), {}))
+    found = forecast(workspace, Plan((Standing(Cell("catalog", None), "fresh"),), {}, Keys(workspace.config)))
 
     assert in_words(found, {"tables": 2_500_000}) == ["The store holds 2 MB (tables 2 MB)."]
     assert as_json(found, {})["cost"] == {

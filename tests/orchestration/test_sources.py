@@ -38,6 +38,19 @@ def versions(workspace):
     return observed(workspace, (cell for name in SOURCES for cell in keys.cells(name)))
 
 
+def test_a_model_in_the_home_folder_is_known_by_its_files(workspace, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/model.safetensors").write_bytes(b"one")
+    given, path = workspace(), tmp_path / "atlas.yaml"
+    path.write_text(path.read_text().replace("{source: world, device: cpu}", "{source: ~/mine}"))
+    before = source_version(load_workspace(given.path), Cell("model_source", "w"))
+
+    (tmp_path / "mine/model.safetensors").write_bytes(b"another")
+
+    assert source_version(load_workspace(given.path), Cell("model_source", "w")) != before
+
+
 def changed(before, after):
     return {str(cell) for cell in before if before[cell] != after[cell]}
 

@@ -29,6 +29,17 @@ def test_a_feature_may_be_without_a_label(store: Store):
     assert check_candidate(store, version) == []
 
 
+def test_a_feature_that_is_alive_alone_has_no_neighbour(store: Store):
+    frames = small_frames(store)
+    alone = frames["features"].with_columns(is_dead=pl.col("index") != pl.col("index").min().over("dictionary_id"))
+    parquet = small_parquet(store)
+    none = pl.read_parquet(store.local(parquet["neighbors"][0].path)).clear()
+    parquet["neighbors"] = [write_parquet(store, "neighbors", LARGE, none)]
+    version = build_candidate(store, frames | {"features": alone}, parquet, {})
+
+    assert "neighbors" not in {finding.table for finding in check_candidate(store, version)}
+
+
 def test_the_small_catalog_has_no_fault(store: Store):
     assert check_candidate(store, current_version(store)) == []
 
