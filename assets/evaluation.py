@@ -36,7 +36,7 @@ def evaluation_assets(keys: Keys) -> list[Any]:
         after=["concepts_config"],
         kinds={"polars"},
         pool="gpu",
-        code_version="5",
+        code_version="6",
     )
     def evaluation(
         context: dg.AssetExecutionContext,

@@ -5,6 +5,7 @@ control of every figure is the same procedure on texts whose roles, positive and
 concept: what the choice among many features finds where there is nothing to find.
 """
 
+import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -198,9 +199,10 @@ def _scores(concepts: Sequence[ListedConcept], codes: csr_array, dictionary_id: 
 
 
 def _shuffled(concept: ListedConcept, seed: int) -> ListedConcept:
-    """As many positive texts, drawn from all of the concept's."""
+    """As many positive texts, drawn from all of the concept's, for each concept anew."""
     texts = [*concept.positive, *concept.negative]
-    drawn = np.random.default_rng([seed, len(texts)]).permutation(len(texts))
+    own = int.from_bytes(hashlib.sha256(concept.concept_id.encode()).digest()[:8])
+    drawn = np.random.default_rng([seed, own]).permutation(len(texts))
     cut = len(concept.positive)
     positive, negative = ([texts[i] for i in sorted(part)] for part in (drawn[:cut], drawn[cut:]))
     return concept.model_copy(update={"positive": tuple(positive), "negative": tuple(negative)})

@@ -103,6 +103,24 @@ def test_a_dictionary_that_holds_every_concept_and_one_that_holds_none():
     json.dumps([measure.details for measure in found.values()])
 
 
+def test_the_control_shuffles_every_concept_by_itself():
+    concepts = [_concept(f"concept {number}", 8) for number in range(20)]
+
+    drawn = [_drawn(concept, 0) for concept in concepts]
+
+    assert drawn == [_drawn(concept, 0) for concept in concepts]
+    assert drawn != [_drawn(concept, 1) for concept in concepts]
+    assert len(set(drawn)) == len(concepts)  # of 12870 draws of 8 from 16
+    # Half of the positive texts are true ones; a draw's standard deviation is 1.03 of 8, so 0.23 over 20 concepts.
+    true = [sum(not text.startswith("not") for text in texts) for texts in drawn]
+    assert sum(true) / len(true) == pytest.approx(4, abs=0.7)
+
+
+def _drawn(concept: ListedConcept, seed: int) -> tuple[str, ...]:
+    """The shuffled positive texts without the concept's name."""
+    return tuple(text.replace(concept.name, "") for text in module._shuffled(concept, seed).positive)
+
+
 def test_names_are_counted_as_they_are_written():
     concepts = [
         ListedConcept(name="New York", kind="p", names=("NYC",), positive=("a", "b"), negative=("c", "d")),
