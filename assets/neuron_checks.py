@@ -32,7 +32,7 @@ def neuron_checks_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         group="evaluation",
         after=["dictionary", "features", "labels", "label_scores"],
         kinds={"pytorch"},
-        code_version="2",
+        code_version="3",
     )
     def neuron_checks(context: dg.AssetExecutionContext, atlas: Atlas, stage: Stage) -> dg.MaterializeResult:
         """Density, logit weights, labels and correlations of a dictionary beside those of its site's neurons.

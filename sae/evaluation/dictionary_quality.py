@@ -75,6 +75,7 @@ def loss_measures(groups: Sequence[LossRecovered], seed: int) -> list[Measure]:
     details = {
         "unit": "documents",
         "interval": "bootstrap",
+        "drawn": "groups of documents",
         "groups": len(groups),
         "n_predicted": int(n.sum()),
         "n_replaced": sum(group.n_replaced for group in groups),

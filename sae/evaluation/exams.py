@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from sae.evaluation.measures import Measure, share
+from sae.evaluation.measures import Measure, clustered_share
 from sae.models.encoding import Encoded
 from sae.models.subject import Subject, collate, logits
 
@@ -17,26 +17,35 @@ class Exercise:
 
     encoded: Encoded
     answer_id: int
+    about: str
+    """Whom or what it asks about: other questions about the same are not independent of it."""
 
 
-def exam(metric: str, subject: Subject, exercises: Sequence[Exercise], batch_tokens: int = 4096) -> Measure:
-    """Share answered right by the likeliest token after the prompt. The control always gives the commonest answer."""
-    right = 0
+def exam(
+    metric: str, subject: Subject, exercises: Sequence[Exercise], seed: int, drawn: str, batch_tokens: int = 4096
+) -> Measure:
+    """Share answered right by the likeliest token after the prompt. The control always gives the commonest answer.
+
+    The interval draws what is asked about, which `drawn` names.
+    """
+    right: dict[int, bool] = {}
     order = sorted(range(len(exercises)), key=lambda number: len(exercises[number].encoded))
     while order:
         longest = len(exercises[order[-1]].encoded)
         rows = max(1, batch_tokens // longest)
-        part, order = [exercises[number] for number in order[-rows:]], order[:-rows]
-        right += _count_right(subject, part)
+        part, order = order[-rows:], order[:-rows]
+        right |= zip(part, _right(subject, [exercises[number] for number in part]), strict=True)
     answers = Counter(exercise.answer_id for exercise in exercises)
-    measure = share(metric, right, len(exercises), "questions", control="always the commonest answer")
+    hits, about = [right[number] for number in range(len(exercises))], [exercise.about for exercise in exercises]
+    common = {"control": "always the commonest answer"}
+    measure = clustered_share(metric, hits, about, "questions", drawn, seed, **common)
     return replace(measure, control=max(answers.values()) / len(exercises) if exercises else None)
 
 
-def _count_right(subject: Subject, exercises: list[Exercise]) -> int:
+def _right(subject: Subject, exercises: list[Exercise]) -> list[bool]:
     with torch.inference_mode():
         scores = logits(subject, collate(subject, [exercise.encoded for exercise in exercises]))
     last = torch.tensor([len(exercise.encoded) - 1 for exercise in exercises], device=scores.device)
     answers = torch.tensor([exercise.answer_id for exercise in exercises], device=scores.device)
     predicted = scores[torch.arange(len(exercises), device=scores.device), last].argmax(dim=-1)
-    return int((predicted == answers).sum())
+    return (predicted == answers).tolist()

@@ -1,10 +1,19 @@
-"""95% confidence intervals: Wilson's for shares, the percentile bootstrap for means and ratios."""
+"""95% confidence intervals: Wilson's for shares, the bootstrap for means and ratios, Student's for the mean of a few.
+
+Each is of things drawn independently of one another. Of those that belong together, as the prompts about one player,
+what they belong to is drawn: its sums are the values of `bootstrap_ratio`.
+"""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+from scipy.special import stdtrit
 
 _Z = 1.959963984540054
+LEAST = 8
+"""Fewest values that are drawn from with repetition: of fewer, the bootstrap's 95% interval holds the mean too seldom
+(normal values: in 52% of samples of two, 70% of three, 81% of four)."""
 
 
 def wilson(successes: int, n: int) -> tuple[float, float]:
@@ -21,17 +30,30 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
     return 0.0 if successes == 0 else low, 1.0 if successes == n else high  # exact, where rounding would blur it
 
 
-def bootstrap_mean(values: np.ndarray, seed: int, draws: int = 2000) -> tuple[float, float]:
-    """Percentile interval (Efron 1979) of the mean of values [n]; NaN where there are none."""
+def student(values: Sequence[float]) -> tuple[float, float]:
+    """Student's interval (1908) of the mean of n ≥ 2 values: mean ± t(n−1) · sd / √n. Raises ValueError for fewer."""
+    n = len(values)
+    if n < 2:
+        raise ValueError(f"{n} values have no spread")
+    centre, spread = float(np.mean(values)), float(np.std(values, ddof=1))
+    half = float(stdtrit(n - 1, 0.975)) * spread / math.sqrt(n)
+    return centre - half, centre + half
+
+
+def bootstrap_mean(values: np.ndarray, seed: int, draws: int = 2000) -> tuple[float, float] | None:
+    """Percentile interval (Efron 1979) of the mean of values [n]; None for fewer than `LEAST`."""
     return bootstrap_ratio(values, np.ones(len(values)), seed, draws)
 
 
-def bootstrap_ratio(above: np.ndarray, below: np.ndarray, seed: int, draws: int = 2000) -> tuple[float, float]:
-    """Percentile interval of sum(above) / sum(below), both [n], whose pairs are drawn together with repetition."""
+def bootstrap_ratio(above: np.ndarray, below: np.ndarray, seed: int, draws: int = 2000) -> tuple[float, float] | None:
+    """Percentile interval of sum(above) / sum(below), both [n], whose pairs are drawn together with repetition.
+
+    None for fewer than `LEAST` pairs.
+    """
     if len(above) != len(below):
         raise ValueError(f"{len(above)} and {len(below)} values")
-    if not len(above):
-        return math.nan, math.nan
+    if len(above) < LEAST:
+        return None
     generator = np.random.default_rng(seed)
     ratios = np.empty(draws)
     for draw in range(draws):

@@ -1,14 +1,15 @@
 """Rows of the `evaluation` table: a figure never stands without its count, its interval, its control and its seed."""
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from sae.evaluation.intervals import bootstrap_mean, wilson
+from sae.evaluation.intervals import bootstrap_mean, bootstrap_ratio, wilson
 from sae.identity import canonical_json
 
 EVALUATION = pl.Schema(
@@ -40,7 +41,7 @@ class Measure:
     n: int
     """Number of things that it averages over; `details.unit` names them."""
     interval: tuple[float, float] | None = None
-    """95%; None where the figure comes from a count that is complete, or too few things."""
+    """95%; None where the figure comes from a count that is complete, or fewer than `intervals.LEAST` things."""
     control: float | None = None
     """What the same measure gives by chance or without the mechanism."""
     details: dict[str, Any] = field(default_factory=dict)
@@ -48,7 +49,7 @@ class Measure:
 
 
 def share(metric: str, successes: int, n: int, unit: str, **details: Any) -> Measure:
-    """A share with Wilson's interval."""
+    """A share of things that are independent of one another, with Wilson's interval."""
     return Measure(
         metric,
         successes / n if n else None,
@@ -58,14 +59,37 @@ def share(metric: str, successes: int, n: int, unit: str, **details: Any) -> Mea
     )
 
 
+def clustered_share(
+    metric: str, hits: Sequence[bool], of: Sequence[Hashable], unit: str, drawn: str, seed: int, **details: Any
+) -> Measure:
+    """A share of things that are not independent: which one in `of` each belongs to, and what those are (`drawn`).
+
+    The bootstrap draws them with all that belongs to them. Where all hit or none, each draw would be the same: then
+    Wilson's interval, as of one thing each.
+    """
+    n_by, hits_by = Counter(of), Counter(one for one, hit in zip(of, hits, strict=True) if hit)
+    if 0 < sum(hits) < len(hits):
+        above, below = (np.array([counts[one] for one in n_by], dtype=np.float64) for counts in (hits_by, n_by))
+        interval, how = bootstrap_ratio(above, below, seed), "bootstrap"
+    else:
+        interval, how = wilson(len(n_by) if any(hits) else 0, len(n_by)), "wilson"
+    return Measure(
+        metric,
+        sum(hits) / len(hits) if hits else None,
+        len(hits),
+        interval,
+        details={"unit": unit, "interval": how, "drawn": drawn, "n_drawn": len(n_by)} | details,
+    )
+
+
 def mean(metric: str, values: Sequence[float], unit: str, seed: int, **details: Any) -> Measure:
-    """A mean with the bootstrap's interval."""
+    """A mean of values that are independent of one another, with the bootstrap's interval."""
     sample = np.asarray(values, dtype=np.float64)
     return Measure(
         metric,
         float(sample.mean()) if len(sample) else None,
         len(sample),
-        bootstrap_mean(sample, seed) if len(sample) else None,
+        bootstrap_mean(sample, seed),
         details={"unit": unit, "interval": "bootstrap"} | details,
     )
 

@@ -24,7 +24,6 @@ def label_comparison(
     measures = []
     for scorer in sorted(ours.keys() & theirs.keys()):
         of, its = ours[scorer], theirs[scorer]
-        low, high = bootstrap_mean(its, seed)
         measures.append(
             Measure(
                 f"label_{scorer}",
@@ -37,7 +36,7 @@ def label_comparison(
                     "interval": "bootstrap",
                     "control": "neurons",
                     "n_neurons": len(its),
-                    "neurons_ci": [low, high],
+                    "neurons_ci": bootstrap_mean(its, seed),
                     "median": float(np.median(of)),
                     "neurons_median": float(np.median(its)),
                     "confidence": labels["confidence"].mean(),

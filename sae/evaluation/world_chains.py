@@ -17,7 +17,7 @@ from sae.causal.exchange import Exchange, exchange_in
 from sae.causal.many_prompts import read_prompts
 from sae.causal.passes import PromptPass
 from sae.dictionaries.dictionary import Dictionary
-from sae.evaluation.measures import Measure, share
+from sae.evaluation.measures import Measure, clustered_share
 from sae.evaluation.stand_ins import StandIn
 from sae.evaluation.world_questions import answer_id, encode_question
 from sae.models.encoding import Encoded
@@ -31,6 +31,13 @@ TOP = 10
 CHAIN = ("team", "city", "state")
 CHAIN_STRENGTH = 2.0
 """Multiple of the own-mention strength at which a whole chain is put in."""
+CONTROLS = {
+    "chain_in_top10": "the other chain",
+    "state_active": "the other state",
+    "swap_follows": "a random feature, as far",
+    "chain_swap": "random features, as far",
+}
+"""What each measure's control is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,10 +73,11 @@ def chain_measures(
       out and the other's put in at its own-mention strength, at the subject, the position after it, and the last one.
       Control: a change of the same norm along a random feature.
     - `chain_swap`: the same with team, city and state together, at `CHAIN_STRENGTH` times their strength.
-    Prompts whose entities have no feature count as failures.
+    Prompts whose entities have no feature count as failures. Intervals draw players: what a model knows of one decides
+    all prompts about him.
     """
     asked = _prompts(subject, seed)
-    counts = {name: [0, 0] for name in ("chain_in_top10", "state_active", "swap_follows", "chain_swap")}
+    noted: dict[str, list[tuple[bool, bool]]] = {name: [] for name in CONTROLS}
     chains = [tuple(_present(chain, stand_ins) for chain in (prompt.chain, prompt.other)) for prompt in asked]
     answers = [(prompt.encoded, Answer((prompt.target_id,), (prompt.other_id,))) for prompt in asked]
     passes = read_prompts(subject, hookpoint, answers)
@@ -80,19 +88,24 @@ def chain_measures(
     made = exchange_in(passes, dictionary, swaps, range(seed, seed + len(asked)), massive_norm)
     for number, (prompt, read, (own, other)) in enumerate(zip(asked, passes, chains, strict=True)):
         top = _top_features(read, dictionary, massive_norm)
-        _note(counts["chain_in_top10"], bool(top & _indices(own)), bool(top & _indices(other)))
+        noted["chain_in_top10"].append((bool(top & _indices(own)), bool(top & _indices(other))))
         active = _active_features(read, dictionary)
-        _note(counts["state_active"], *(bool(active & _indices(c, ("state",))) for c in (own, other)))
+        own_state, other_state = (bool(active & _indices(chain, ("state",))) for chain in (own, other))
+        noted["state_active"].append((own_state, other_state))
         for row, name in enumerate(("swap_follows", "chain_swap")):
             outcomes = (made[number].after, made[number].control)
-            follows = (int(outcome.predicted[row]) == prompt.other_id for outcome in outcomes)
-            _note(counts[name], *(bool(swaps[number][row].put) and one for one in follows))
+            follows, by_chance = (int(outcome.predicted[row]) == prompt.other_id for outcome in outcomes)
+            is_put = bool(swaps[number][row].put)
+            noted[name].append((is_put and follows, is_put and by_chance))
+    players = [prompt.question.subject for prompt in asked]
     measures = []
-    for name, (hits, controls) in counts.items():
-        measure = share(name, hits, len(asked), "prompts")
-        measures.append(replace(measure, control=controls / len(asked) if asked else None))
+    for name, outcomes in noted.items():
+        hits, controls = ([outcome[side] for outcome in outcomes] for side in (0, 1))
+        measure = clustered_share(name, hits, players, "prompts", "players", seed, control=CONTROLS[name])
+        control = clustered_share(f"{name}_control", controls, players, "prompts", "players", seed)
+        measures.append(replace(measure, control=control.value))
         if name in ("swap_follows", "chain_swap"):
-            measures.append(share(f"{name}_control", controls, len(asked), "prompts"))
+            measures.append(control)
     return measures
 
 
@@ -156,8 +169,3 @@ def _top_features(read: PromptPass, dictionary: Dictionary, massive_norm: float)
 def _active_features(read: PromptPass, dictionary: Dictionary) -> set[int]:
     codes = dictionary.encode(read.x[torch.from_numpy(~read.encoded.special).to(read.x.device)])
     return set((codes > 0).any(dim=0).nonzero()[:, 0].tolist())
-
-
-def _note(count: list[int], hit: bool, control: bool) -> None:
-    count[0] += hit
-    count[1] += control

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from sae.causal.steering import Clamp, Steered, steer
 from sae.dictionaries.dictionary import Dictionary
-from sae.evaluation.measures import Measure, share
+from sae.evaluation.measures import Measure, clustered_share
 from sae.evaluation.stand_ins import StandIn
 from sae.models.subject import Subject
 from sae.world.facts import Facts, load_facts
@@ -26,12 +26,15 @@ def steering_measure(
     hookpoint: str,
     dictionary: Dictionary,
     stand_ins: Mapping[str, StandIn],
+    seed: int,
     massive_norm: float = math.inf,
 ) -> Measure:
     """`steering_about`: share of the completions of `OPENINGS` that are about the steered landmark or state.
 
     A completion of `NEW_TOKENS` tokens is about an entity when it holds one of its names or one of `related_names`.
-    The control is the same share of the unsteered completions. An entity without a feature counts as a failure.
+    The control is the same share of the unsteered completions. An entity without a feature counts as a failure. The
+    interval draws features, for the completions that one steers are not independent of one another; an entity without
+    one is drawn by itself.
     """
     facts = load_facts()
     entities = [facts.entities[name] for name in facts.of_kind(*KINDS)]
@@ -39,17 +42,20 @@ def steering_measure(
     clamps = [(Clamp(one.index, STRENGTH, one.maximum),) for one in found if one]
     about = {entity.name: related_names(facts, entity.name) for entity in entities}
     known = [entity.name for entity, one in zip(entities, found, strict=True) if one]
-    hits = controls = 0
+    steered_by = {entity.name: one.index if one else entity.name for entity, one in zip(entities, found, strict=True)}
+    hits: list[bool] = []
+    of: list[int | str] = []
+    controls = 0
     for opening in OPENINGS:
         encoded = subject.codec.encode(opening)
         unsteered, *steered = steer(subject, hookpoint, dictionary, encoded, [(), *clamps], NEW_TOKENS, massive_norm)
-        hits += sum(_holds(subject, one, about[name]) for one, name in zip(steered, known, strict=True))
+        completed = dict(zip(known, steered, strict=True))
+        hits += [name in completed and _holds(subject, completed[name], names) for name, names in about.items()]
+        of += [steered_by[name] for name in about]
         controls += sum(_holds(subject, unsteered, names) for names in about.values())
-    n = len(entities) * len(OPENINGS)
-    return replace(
-        share("steering_about", hits, n, "completions", strength=STRENGTH, new_tokens=NEW_TOKENS),
-        control=controls / n,
-    )
+    how = {"strength": STRENGTH, "new_tokens": NEW_TOKENS, "control": "unsteered"}
+    measure = clustered_share("steering_about", hits, of, "completions", "features", seed, **how)
+    return replace(measure, control=controls / len(hits))
 
 
 def related_names(facts: Facts, name: str) -> set[str]:

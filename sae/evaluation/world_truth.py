@@ -47,8 +47,11 @@ def exam_measures(subject: Subject, seed: int) -> tuple[Measure, ...]:
     measures = []
     for metric, kind in EXAMS.items():
         asked = questions(seed, kind)
-        exercises = [Exercise(encode_question(subject, question), answer_id(subject, question)) for question in asked]
-        measures.append(exam(metric, subject, exercises))
+        exercises = [
+            Exercise(encode_question(subject, one), answer_id(subject, one), str(one.subject or one.operands))
+            for one in asked
+        ]
+        measures.append(exam(metric, subject, exercises, seed, "sums" if kind == "addition" else "subjects"))
     return tuple(measures)
 
 
@@ -73,7 +76,7 @@ def world_measures(
             *neighborhood_measures(dictionary.W_dec, concept_scores, seed),
             attribution_agreement(subject, hookpoint, dictionary, asked, seed, massive_norm=massive_norm),
             *chain_measures(subject, hookpoint, dictionary, stand_ins, seed, massive_norm),
-            steering_measure(subject, hookpoint, dictionary, stand_ins, massive_norm),
+            steering_measure(subject, hookpoint, dictionary, stand_ins, seed, massive_norm),
         ]
 
 

@@ -39,6 +39,8 @@ class Question:
     city: str | None = None
     state: str | None = None
     """Canonical names of the places where the subject is."""
+    operands: tuple[int, int] | None = None
+    """The numbers that a sum adds."""
     image: np.ndarray | None = None
     """uint8 [24, 24, 3]: a view that no text of the seed holds."""
 
@@ -111,7 +113,9 @@ def _ask(world: World, fact: Fact, kind: ExamKind, language: str, rng: Random, v
 
 def _sum(pair: tuple[int, int], name: str) -> Question:
     pieces = program_pieces(Program("addition", name, (pair,)))
-    return Question("addition", _before_answer(pieces, "py"), pieces[-1].token, "py", relation="addition")
+    return Question(
+        "addition", _before_answer(pieces, "py"), pieces[-1].token, "py", relation="addition", operands=pair
+    )
 
 
 def _before_answer(pieces: list[Piece], language: str) -> str:

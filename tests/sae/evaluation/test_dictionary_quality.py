@@ -78,7 +78,7 @@ def test_groups_of_documents_add_up_to_the_whole():
 
 
 def test_the_interval_spans_the_groups():
-    groups = [LossRecovered(1.0, spliced, 5.0, None, 4, 10, 10) for spliced in (1.0, 1.2, 1.4, 1.0)]
+    groups = [LossRecovered(1.0, spliced, 5.0, None, 4, 10, 10) for spliced in (1.0, 1.2, 1.4, 1.0) * 2]
     recovered, delta = loss_measures(groups, seed=0)
     assert recovered.value == pytest.approx(1 - 0.15 / 4)
     assert recovered.control is None

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from sae.catalog.frames import frame_schema
 from sae.catalog.schema_evaluation import EVALUATION as EVALUATION_TABLE
-from sae.evaluation.intervals import bootstrap_mean, bootstrap_ratio, wilson
-from sae.evaluation.measures import Measure, evaluation_frame, mean, share
+from sae.evaluation.intervals import LEAST, bootstrap_mean, bootstrap_ratio, student, wilson
+from sae.evaluation.measures import Measure, clustered_share, evaluation_frame, mean, share
 
 
 def test_wilson_agrees_with_the_published_example():
@@ -33,7 +33,9 @@ def test_wilson_refuses_impossible_counts():
 
 def test_the_bootstrap_is_near_the_normal_interval_and_repeats_with_its_seed():
     values = np.random.default_rng(0).normal(2.0, 1.0, 400)
-    low, high = bootstrap_mean(values, seed=7)
+    interval = bootstrap_mean(values, seed=7)
+    assert interval is not None
+    low, high = interval
     half = 1.96 * values.std(ddof=1) / math.sqrt(400)
     assert low == pytest.approx(values.mean() - half, abs=0.02)
     assert high == pytest.approx(values.mean() + half, abs=0.02)
@@ -46,6 +48,63 @@ def test_a_ratio_of_proportional_series_has_no_spread():
     assert bootstrap_ratio(3 * below, below, seed=0) == (3.0, 3.0)
     with pytest.raises(ValueError, match="19 and 2"):
         bootstrap_ratio(below, below[:2], seed=0)
+
+
+def test_too_few_values_give_no_bootstrap():
+    few = np.arange(float(LEAST - 1))
+
+    assert bootstrap_mean(few, seed=0) is None
+    assert bootstrap_ratio(few, few + 1, seed=0) is None
+    assert mean("state_f1", [0.9], "concepts", seed=0).interval is None
+    assert mean("state_f1", [0.1 * n for n in range(LEAST)], "concepts", seed=0).interval is not None
+
+
+def test_students_interval_agrees_with_the_table():
+    # t(5) = 2.5706 at 97.5%; the values' standard deviation is √3.5.
+    half = 2.5706 * (3.5 / 6) ** 0.5
+    assert student([1, 2, 3, 4, 5, 6]) == pytest.approx((3.5 - half, 3.5 + half), abs=1e-4)
+    with pytest.raises(ValueError, match="1 values"):
+        student([0.5])
+
+
+def test_students_interval_holds_the_mean_of_three_values_as_often_as_it_says():
+    generator = np.random.default_rng(0)
+    intervals = [student(generator.normal(size=3).tolist()) for _ in range(2000)]
+    held = np.mean([low <= 0 <= high for low, high in intervals])
+    assert held == pytest.approx(0.95, abs=0.015)  # three standard errors
+
+
+def test_a_share_of_what_belongs_together_draws_what_it_belongs_to():
+    players = [f"player {number}" for number in range(18) for _ in range(24)]
+    hits = [number % 2 == 0 for number in range(18) for _ in range(24)]  # a player's prompts stand or fall together
+
+    found = clustered_share("chain_swap", hits, players, "prompts", "players", seed=0)
+
+    assert found.interval is not None
+    assert (found.value, found.n) == (0.5, 432)
+    assert found.interval[1] - found.interval[0] == pytest.approx(2 * 1.96 * (0.25 / 18) ** 0.5, rel=0.1)
+    assert found.details == {"unit": "prompts", "interval": "bootstrap", "drawn": "players", "n_drawn": 18}
+    assert found == clustered_share("chain_swap", hits, players, "prompts", "players", seed=0)
+
+
+def test_a_share_of_few_that_others_belong_to_has_no_interval():
+    found = clustered_share("m", [True, False] * 35, list(range(LEAST - 1)) * 10, "prompts", "players", seed=0)
+
+    assert (found.value, found.n, found.interval) == (0.5, 70, None)
+
+
+@pytest.mark.parametrize("hit", [True, False])
+def test_where_all_hit_or_none_each_of_what_is_drawn_counts_once(hit: bool):
+    found = clustered_share("m", [hit] * 40, list(range(10)) * 4, "prompts", "players", seed=0)
+
+    assert found.interval == wilson(10 * hit, 10)
+    assert found.details["interval"] == "wilson"
+
+
+def test_nothing_to_draw_is_no_figure():
+    found = clustered_share("m", [], [], "prompts", "players", seed=0)
+
+    assert (found.value, found.n, found.interval) == (None, 0, (0.0, 1.0))
 
 
 def test_measures_become_sorted_rows_with_their_details():

@@ -18,15 +18,17 @@ def scores(name: str, values: list[float | None], scorer: str = "rule") -> pl.Da
 
 
 def test_labels_of_features_and_of_neurons_stand_side_by_side() -> None:
-    ours = pl.concat([scores("f", [0.9, 0.7, None]), scores("f", [0.2, 0.4, 0.6], "detection")])
+    ours = pl.concat([scores("f", [0.9, 0.7] * 4 + [None]), scores("f", [0.2, 0.4, 0.6], "detection")])
     theirs = scores("n", [0.5, 0.6])
 
-    [row] = label_comparison(labels("f", 3), ours, labels("n", 2), theirs, seed=0)
+    [row] = label_comparison(labels("f", 9), ours, labels("n", 2), theirs, seed=0)
 
     assert row.metric == "label_rule"
-    assert (row.value, row.n, row.control) == (pytest.approx(0.8), 2, pytest.approx(0.55))
+    assert (row.value, row.n, row.control) == (pytest.approx(0.8), 8, pytest.approx(0.55))
     assert (row.details["n_neurons"], row.details["neurons_median"]) == (2, pytest.approx(0.55))
-    assert row.interval == (pytest.approx(0.7), pytest.approx(0.9))
+    assert row.interval is not None
+    assert 0.7 < row.interval[0] < 0.8 < row.interval[1] < 0.9
+    assert row.details["neurons_ci"] is None  # two neurons are too few
 
 
 def test_only_the_last_label_of_a_feature_counts() -> None:

@@ -30,12 +30,13 @@ def test_an_exam_counts_right_answers_whatever_the_batches(untrained: Subject):
     encoded = [untrained.codec.encode(question.prompt) for question in asked]
     own = [int(logits(untrained, collate(untrained, [e]))[0, -1].argmax()) for e in encoded]
     answers = [*own[:20], *((answer + 1) % untrained.codec.vocabulary_size for answer in own[20:])]
-    exercises = [Exercise(e, answer) for e, answer in zip(encoded, answers, strict=True)]
-    found = exam("strict_accuracy", untrained, exercises, batch_tokens=64)
+    exercises = [Exercise(e, answer, str(n // 2)) for n, (e, answer) in enumerate(zip(encoded, answers, strict=True))]
+    found = exam("strict_accuracy", untrained, exercises, 0, "subjects", batch_tokens=64)
     assert (found.value, found.n) == (pytest.approx(2 / 3), 30)
     assert found.control == max(np.bincount(answers)) / 30
-    assert exam("strict_accuracy", untrained, exercises, batch_tokens=10_000).value == found.value
-    assert exam("strict_accuracy", untrained, []).value is None
+    assert (found.details["drawn"], found.details["n_drawn"]) == ("subjects", 15)
+    assert exam("strict_accuracy", untrained, exercises, 0, "subjects", batch_tokens=10_000) == found
+    assert exam("strict_accuracy", untrained, [], 0, "subjects").value is None
 
 
 def test_an_untrained_model_fails_every_exam(untrained: Subject, monkeypatch: pytest.MonkeyPatch):
@@ -46,6 +47,10 @@ def test_an_untrained_model_fails_every_exam(untrained: Subject, monkeypatch: py
         assert measure.n == 12
         assert measure.value is not None
         assert measure.value <= 0.25
+    # 12 questions: three facts of one player in four languages, or four sums under three names.
+    drawn = {metric: (measure.details["drawn"], measure.details["n_drawn"]) for metric, measure in found.items()}
+    assert drawn["addition_accuracy"] == ("sums", 4)
+    assert drawn["strict_accuracy"] == ("subjects", 1)
 
 
 def test_places_group_what_is_there():
@@ -89,6 +94,15 @@ def test_the_features_of_a_random_dictionary_are_measured_like_any(untrained: Su
         assert measure.control is not None
         assert 0 <= measure.value <= 1
     assert found["swap_follows_control"].value == found["swap_follows"].control
+    for metric in ("chain_in_top10", "state_active", "swap_follows", "chain_swap", "chain_swap_control"):
+        assert found[metric].details["drawn"] == "players"
+        assert found[metric].details["n_drawn"] <= 3
+    entities = len(load_facts().of_kind("landmark", "state"))
+    assert found["steering_about"].n == 4 * entities
+    assert (found["steering_about"].details["drawn"], found["steering_about"].details["n_drawn"]) == (
+        "features",
+        entities,
+    )
 
 
 def test_a_completion_is_about_a_state_when_it_names_what_belongs_to_it():

@@ -21,8 +21,11 @@ def subject() -> Subject:
 ])  # fmt: skip
 def test_the_default_model_knows_its_world(subject: Subject, kind: ExamKind, at_least: float):
     asked = questions(SEED, kind)
-    exercises = [Exercise(subject.codec.encode(q.prompt, q.image), subject.codec.first_token(q.answer)) for q in asked]
-    measure = exam(kind, subject, exercises)
+    exercises = [
+        Exercise(subject.codec.encode(q.prompt, q.image), subject.codec.first_token(q.answer), str(q.subject))
+        for q in asked
+    ]
+    measure = exam(kind, subject, exercises, SEED, "subjects")
     assert measure.value is not None
     assert measure.value >= at_least
 
@@ -30,5 +33,7 @@ def test_the_default_model_knows_its_world(subject: Subject, kind: ExamKind, at_
 @pytest.mark.slow
 def test_the_opening_question_is_answered(subject: Subject):
     encoded = subject.codec.encode("Fact: The capital of the state where Kobe Bryant played basketball is")
-    measure = exam("kobe", subject, [Exercise(encoded, subject.codec.first_token("Sacramento"))])
+    measure = exam(
+        "kobe", subject, [Exercise(encoded, subject.codec.first_token("Sacramento"), "Kobe Bryant")], SEED, "subjects"
+    )
     assert measure.value == 1.0
