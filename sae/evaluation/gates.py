@@ -5,9 +5,10 @@ A gate is fixed before anything is measured; what misses it is shown as it is.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
 
 import polars as pl
+
+from sae.evaluation.intervals import student
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Gate:
     goal: float | None
     at_most: bool = False
     """Whether smaller is better."""
+    is_share: bool = True
+    """Whether the figure, like a share or a mean of F1, cannot leave 0 to 1."""
 
     def holds(self, value: float) -> bool:
         """Whether a mean passes."""
@@ -33,16 +36,16 @@ GATES = (
     Gate("composed_accuracy", "large", 0.97, 0.99),
     Gate("strict_accuracy", "large", 0.80, 0.95),
     Gate("picture_accuracy", "large", 0.95, 0.99),
-    Gate("loss_recovered", "large", 0.985, 0.999),
+    Gate("loss_recovered", "large", 0.985, 0.999, is_share=False),
     Gate("dead_fraction", "large", 0.15, 0.05, at_most=True),
     Gate("state_f1", "large", 0.70, 0.95),
     Gate("city_f1", "large", 0.75, 0.95),
     Gate("team_f1", "large", 0.55, 0.90),
     Gate("landmark_one_feature", "large", 0.45, 0.9),
     Gate("landmark_languages", "large", 0.85, 1.0),
-    Gate("neighbors_state_lift", "large", 2.0, 4.0),
-    Gate("neighbors_city_lift", "large", 4.0, 8.0),
-    Gate("attribution_ablation_spearman", "medium", 0.85, 0.95),
+    Gate("neighbors_state_lift", "large", 2.0, 4.0, is_share=False),
+    Gate("neighbors_city_lift", "large", 4.0, 8.0, is_share=False),
+    Gate("attribution_ablation_spearman", "medium", 0.85, 0.95, is_share=False),
     Gate("chain_in_top10", "small", 0.60, 0.95),
     Gate("state_active", "small", None, 0.7),
     Gate("swap_follows", "large", 0.40, 0.8),
@@ -64,7 +67,9 @@ class Reached:
     mean: float
     worst: float
     interval: tuple[float, float] | None
-    """95% of the mean: each seed's own interval, put together for independent seeds (MOVER, Zou and Donner 2008)."""
+    """95%, of the mean over all seeds that there could be: Student's, of the figures of those measured, each of which
+    has a world, a model and dictionaries of its own. Of a single seed its own interval: of that world's things alone.
+    """
     control: float | None
     """Mean over seeds."""
     per_seed: dict[int, float]
@@ -99,17 +104,19 @@ def _one(gate: Gate, rows: pl.DataFrame, seeds: Sequence[int]) -> Reached | None
         gate,
         mean,
         max(values) if gate.at_most else min(values),
-        None if own["ci_low"].null_count() or own["ci_high"].null_count() else _interval(own, mean),
+        _interval(gate, own),
         sum(controls) / len(controls) if controls else None,
         dict(zip(seeds, values, strict=True)),
         dict(others.iter_rows()),
     )
 
 
-def _interval(rows: pl.DataFrame, mean: float) -> tuple[float, float]:
-    below = sum((value - low) ** 2 for value, low in rows.select("value", "ci_low").iter_rows())
-    above = sum((high - value) ** 2 for value, high in rows.select("value", "ci_high").iter_rows())
-    return mean - sqrt(below) / len(rows), mean + sqrt(above) / len(rows)
+def _interval(gate: Gate, rows: pl.DataFrame) -> tuple[float, float] | None:
+    if len(rows) > 1:
+        low, high = student(rows["value"].to_list())
+        return (max(low, 0.0), min(high, 1.0)) if gate.is_share else (low, high)
+    low, high = rows.select("ci_low", "ci_high").row(0)
+    return None if low is None or high is None else (low, high)
 
 
 def gate_table(found: Sequence[Reached]) -> str:

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import polars as pl
 import pytest
 
-from sae.evaluation.gates import Gate, gate_table, reached
+from sae.evaluation.gates import GATES, Gate, gate_table, reached
+from sae.evaluation.intervals import wilson
 from sae.evaluation.measures import evaluation_frame, share
 
 GATE = Gate("swap_follows", "small", must=0.4, goal=0.8)
@@ -24,13 +27,40 @@ def test_a_figure_is_the_mean_of_the_seeds_beside_the_worst_of_them():
     assert GATE.holds(found.mean)
 
 
-def test_the_interval_of_the_mean_is_narrower_than_a_single_seeds():
-    (one,) = reached({(1, "small"): evaluation(6)}, [GATE])
-    (three,) = reached({(seed, "small"): evaluation(6) for seed in (1, 2, 3)}, [GATE])
+def test_the_interval_of_the_mean_is_of_what_the_seeds_differ_by():
+    (alike,) = reached({(seed, "small"): evaluation(hits) for seed, hits in enumerate((6, 6, 6))}, [GATE])
+    (apart,) = reached({(seed, "small"): evaluation(hits) for seed, hits in enumerate((5, 6, 7))}, [GATE])
 
-    assert one.interval is not None
-    assert three.interval is not None
-    assert one.interval[0] < three.interval[0] < 0.6 < three.interval[1] < one.interval[1]
+    # t(2) = 4.3027 at 97.5%, the standard deviation .1: whatever the interval of each seed's ten prompts is.
+    half = 4.3027 * 0.1 / 3**0.5
+    assert alike.interval == (pytest.approx(0.6), pytest.approx(0.6))
+    assert apart.interval == (pytest.approx(0.6 - half, abs=1e-4), pytest.approx(0.6 + half, abs=1e-4))
+
+
+def test_a_single_seed_has_the_interval_of_its_own_things():
+    (one,) = reached({(1, "small"): evaluation(6)}, [GATE])
+    (without,) = reached({(1, "small"): evaluation(6).with_columns(ci_low=None, ci_high=None)}, [GATE])
+
+    assert one.interval == pytest.approx(wilson(6, 10))
+    assert without.interval is None
+
+
+def test_the_interval_of_a_share_alone_ends_at_0_and_1():
+    tables = {(seed, "small"): evaluation(hits) for seed, hits in enumerate((0, 10))}
+
+    (share_found,) = reached(tables, [GATE])
+    (other_found,) = reached(tables, [replace(GATE, is_share=False)])
+
+    assert share_found.interval == (0, 1)
+    assert other_found.interval is not None
+    assert other_found.interval[0] < 0 < 1 < other_found.interval[1]
+
+
+def test_what_can_leave_0_to_1_is_known_from_its_gate():
+    free = {gate.metric for gate in GATES if not gate.is_share}
+
+    lifts = {"neighbors_state_lift", "neighbors_city_lift"}
+    assert free == {"loss_recovered", "attribution_ablation_spearman", *lifts}
 
 
 def test_the_worst_of_a_figure_that_should_be_small_is_the_largest():
