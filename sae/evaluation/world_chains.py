@@ -32,7 +32,7 @@ CHAIN = ("team", "city", "state")
 CHAIN_STRENGTH = 2.0
 """Multiple of the own-mention strength at which a whole chain is put in."""
 CONTROLS = {
-    "chain_in_top10": "the other chain",
+    "chain_in_top10": "a third chain",
     "state_active": "the other state",
     "swap_follows": "a random feature, as far",
     "chain_swap": "random features, as far",
@@ -53,6 +53,8 @@ class _Prompt:
     """Those of a team in another state, which answers otherwise."""
     other_id: int
     """The token with which the other state answers."""
+    third: Mapping[str, str]
+    """Those of a team in yet another state, of which the question asks nothing."""
 
 
 def chain_measures(
@@ -66,8 +68,9 @@ def chain_measures(
     """`chain_in_top10`, `state_active`, `swap_follows`, `chain_swap`, and the controls of the last two as rows.
 
     - `chain_in_top10`: prompts in which the feature of the team, city or state is among the `TOP` features by
-      attribution (the answer's logit minus the other state's answer's), summed over positions. Control: the features
-      of the other chain.
+      attribution (the answer's logit minus the other state's answer's), summed over positions; one whose sum is not
+      above 0 is not among them. Control: the features of a third chain. Those of the other chain would say nothing:
+      what stands for the other answer counts against the difference by the question itself.
     - `state_active`: prompts in which the state's own feature is active at any position. Control: the other state's.
     - `swap_follows`: prompts whose likeliest token becomes the other state's answer when the state's feature is taken
       out and the other's put in at its own-mention strength, at the subject, the position after it, and the last one.
@@ -78,17 +81,17 @@ def chain_measures(
     """
     asked = _prompts(subject, seed)
     noted: dict[str, list[tuple[bool, bool]]] = {name: [] for name in CONTROLS}
-    chains = [tuple(_present(chain, stand_ins) for chain in (prompt.chain, prompt.other)) for prompt in asked]
+    chains = [tuple(_present(chain, stand_ins) for chain in (one.chain, one.other, one.third)) for one in asked]
     answers = [(prompt.encoded, Answer((prompt.target_id,), (prompt.other_id,))) for prompt in asked]
     passes = read_prompts(subject, hookpoint, answers)
     swaps = [
         [_swap(own, other, ("state",), 1.0, places), _swap(own, other, CHAIN, CHAIN_STRENGTH, places)]
-        for (own, other), places in zip(chains, map(_places, asked), strict=True)
+        for (own, other, _), places in zip(chains, map(_places, asked), strict=True)
     ]
     made = exchange_in(passes, dictionary, swaps, range(seed, seed + len(asked)), massive_norm)
-    for number, (prompt, read, (own, other)) in enumerate(zip(asked, passes, chains, strict=True)):
+    for number, (prompt, read, (own, other, third)) in enumerate(zip(asked, passes, chains, strict=True)):
         top = _top_features(read, dictionary, massive_norm)
-        noted["chain_in_top10"].append((bool(top & _indices(own)), bool(top & _indices(other))))
+        noted["chain_in_top10"].append((bool(top & _indices(own)), bool(top & _indices(third))))
         active = _active_features(read, dictionary)
         own_state, other_state = (bool(active & _indices(chain, ("state",))) for chain in (own, other))
         noted["state_active"].append((own_state, other_state))
@@ -110,17 +113,19 @@ def chain_measures(
 
 
 def _prompts(subject: Subject, seed: int) -> list[_Prompt]:
-    facts, rng = load_facts(), Random(seed)
+    facts, rng, thirds = load_facts(), Random(seed), Random(f"{seed}|third chain")
     asked = [q for q in questions(seed, "strict") if q.place == "state" and q.relation is not None]
-    return [_prompt(subject, facts, q, rng) for q in rng.sample(asked, min(N_PROMPTS, len(asked)))]
+    return [_prompt(subject, facts, q, rng, thirds) for q in rng.sample(asked, min(N_PROMPTS, len(asked)))]
 
 
-def _prompt(subject: Subject, facts: Facts, question: Question, rng: Random) -> _Prompt:
+def _prompt(subject: Subject, facts: Facts, question: Question, rng: Random, thirds: Random) -> _Prompt:
     def answer_of(team: str) -> str:
         return facts.table[facts.place(team, "state") or "", question.relation or ""]
 
-    own = facts.table[question.subject or "", "team"]
-    other = rng.choice([team for team in facts.of_kind("team") if answer_of(team) != question.answer])
+    own, teams = facts.table[question.subject or "", "team"], facts.of_kind("team")
+    other = rng.choice([team for team in teams if answer_of(team) != question.answer])
+    taken = {facts.place(team, "state") for team in (own, other)}
+    third = thirds.choice([team for team in teams if facts.place(team, "state") not in taken])
     return _Prompt(
         question,
         encode_question(subject, question),
@@ -128,6 +133,7 @@ def _prompt(subject: Subject, facts: Facts, question: Question, rng: Random) -> 
         _chain(facts, own),
         _chain(facts, other),
         subject.codec.first_token(answer_of(other)),
+        _chain(facts, third),
     )
 
 
@@ -163,7 +169,8 @@ def _places(prompt: _Prompt) -> tuple[int, ...]:
 def _top_features(read: PromptPass, dictionary: Dictionary, massive_norm: float) -> set[int]:
     found = attribute(read, dictionary, massive_norm)
     total = found.attributions.new_zeros(dictionary.d_sae).index_add_(0, found.features, found.attributions)
-    return set(torch.topk(total, min(TOP, len(total))).indices.tolist())
+    top = torch.topk(total, min(TOP, len(total)))
+    return set(top.indices[top.values > 0].tolist())  # the rest speaks against the answer, or is not active at all
 
 
 def _active_features(read: PromptPass, dictionary: Dictionary) -> set[int]:
