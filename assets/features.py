@@ -29,12 +29,13 @@ def features_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         Part(
             "features",
             kinds={"polars"},
+            code_version="2",
             description="Statistics of every latent, and which latents are active together.",
         ),
         Part(
             "examples",
             kinds={"polars"},
-            code_version="2",
+            code_version="3",
             description="Where latents are active: the strongest places, some of every level, some at random.",
         ),
         group="features",

@@ -20,7 +20,7 @@ Row = dict[str, Any]
 _KINDS = {
     "top": "The strongest activations in the pinned shards.",
     "quantile": "Drawn from bins linearly spaced between 0 and the largest activation, the highest bin first.",
-    "random": "Drawn at random from the tokens on which the feature is active.",
+    "random": "Drawn at random from the tokens on which the feature is active, the top ones left out.",
     "out_of_context": "Positions at which the feature is silent; elsewhere in the same passage it may be active.",
 }
 _TABS = ("Top", "Quantile", "Random", "Silent")

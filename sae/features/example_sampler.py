@@ -2,9 +2,14 @@
 
 Kinds, after Scaling Monosemanticity ("top 20" and samples from buckets linearly spaced between 0 and the maximum) and
 Towards Monosemanticity (random and out-of-context examples in the prompts of the labeler):
-- `top`: the largest activations. `quantile`: uniform draws from each bin, up to `per_bin` (fewer where a bin's
-  positions are top examples, or rare in the levels that are sampled on the way). `random`: uniform draws from all
-  active positions. A position is an example once: as top before quantile before random.
+- `top`: the largest activations.
+- `random`: uniform draws from the active positions that are no top examples. Of a feature that is active at many times
+  as many positions as it has top examples, that is the whole distribution but for its last tip; of a rarer one the
+  strongest are missing, and there are fewer, by as many draws as hit a top example.
+- `quantile`: uniform draws from each bin, up to `per_bin` (fewer where a bin's positions are top or random examples, or
+  rare in the levels that are sampled on the way).
+- A position is an example once: as top before random before quantile. Random and quantile are drawn with keys of their
+  own: neither says what the other leaves.
 - `out_of_context`: uniform draws from the positions where the feature is silent; those come first in whose whole
   window it is silent.
 """
@@ -47,7 +52,7 @@ class ChosenExamples:
 
     rows: pl.DataFrame
     """n rows: feature, kind, bin (null where silent), rank (1, 2, … within feature and kind), row (among those of all
-    shards), value; sorted by feature, kind (in the order of the module's text) and rank."""
+    shards), value; sorted by feature, kind (top, quantile, random, out_of_context) and rank."""
     windows: NDArray[np.float32]
     """[n, 2 · radius + 1]: the feature's activations around each position, beyond its document's ends too."""
 
@@ -73,9 +78,9 @@ class ExampleSampler:
         codes = block.codes[block.own]
         features, values = codes.indices.astype(np.int64), codes.data
         rows = block.first + block.own.start + np.repeat(np.arange(len(codes.indptr) - 1), np.diff(codes.indptr))
-        draws = uniform_keys(self._seed, features, rows)
         strength = -values.astype(np.float64)
-        for reservoir, keys in ((self._top, strength), (self._levels, draws), (self._random, draws)):
+        of_levels, of_all = (uniform_keys(self._seed + n, features, rows) for n in (0, 2))
+        for reservoir, keys in ((self._top, strength), (self._levels, of_levels), (self._random, of_all)):
             reservoir.add(features, rows, values, keys, lambda at: windows.of(features[at], rows[at]))
         self._add_silent(block, windows)
 
@@ -83,16 +88,18 @@ class ExampleSampler:
         """The examples, once the pass has ended."""
         samples = [reservoir.sample() for reservoir in (self._top, self._levels, self._random, self._silent)]
         top, levels, random, silent = _frames(samples)
-        levels, random = self._with_bins(levels), self._with_bins(random)
+        top = self._with_bins(top)
+        random = self._with_bins(random).join(top, on=["feature", "row"], how="anti")
         quantile = (
-            levels.join(top, on=["feature", "row"], how="anti")
+            self._with_bins(levels)
+            .join(pl.concat([top, random]), on=["feature", "row"], how="anti")
             .sort("feature", "bin", "key", "row", descending=[False, True, False, False])
             .filter(pl.int_range(pl.len()).over("feature", "bin") < self._sizes.per_bin)
         )
         kinds = {
-            "top": self._with_bins(top),
+            "top": top,
             "quantile": quantile,
-            "random": random.join(pl.concat([top, quantile.drop("bin")]), on=["feature", "row"], how="anti"),
+            "random": random,
             "out_of_context": silent.with_columns(bin=pl.lit(None, pl.Int32)),
         }
         rows = pl.concat(

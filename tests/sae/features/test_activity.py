@@ -124,6 +124,27 @@ def test_random_and_silent_examples(planted_site):
     )
 
 
+def test_random_examples_lie_in_each_bin_as_often_as_the_active_positions_that_are_not_top(planted_site):
+    shards, dictionary = planted_site(n_documents=150)
+    sizes = ExampleSizes()
+
+    examples = gather_activity(shards, dictionary, "dict", seed=3, sizes=sizes).examples
+
+    codes, *_ = _dense(shards, dictionary)
+    random = examples.filter(pl.col("kind") == "random")
+    wanted = np.zeros(sizes.bins)
+    for feature in range(7):
+        left = np.sort(codes[:, feature][codes[:, feature] > 0])[: -sizes.top]
+        bins = np.minimum((left / codes[:, feature].max() * sizes.bins).astype(int), sizes.bins - 1)
+        n = random.filter(pl.col("index") == feature).height
+        # Twenty draws, of which one in 90 hits a top example.
+        assert sizes.random - 3 <= n <= sizes.random
+        wanted += n * np.bincount(bins, minlength=sizes.bins) / len(bins)
+    found = np.bincount(random["bin"].to_numpy(), minlength=sizes.bins)
+    # The counts are sums of draws from these shares: three standard deviations at most, and one draw where few are due.
+    assert np.all(np.abs(found - wanted) <= 3 * np.sqrt(wanted) + 1)
+
+
 def test_the_result_does_not_depend_on_the_blocks_but_on_the_seed(planted_site, monkeypatch):
     shards, dictionary = planted_site(n_documents=60)
 
