@@ -105,6 +105,7 @@ def labels_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         loads=["dictionary", "features", "labels", "examples", "evaluation"],
         after=["scorers_config"],
         kinds={"polars"},
+        code_version="2",
         pool="llm",
     )
     def label_scores(

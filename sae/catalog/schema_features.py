@@ -72,7 +72,7 @@ EXAMPLES = Table(
         Column(
             "bin",
             "INTEGER",
-            "Tenth of the feature's maximum that the activation lies in, 0 is weakest; null if silent.",
+            "Which of twelve equal parts of 0 to the feature's maximum the activation lies in, from 0; null if silent.",
             nullable=True,
         ),
         Column("document_id", "VARCHAR", "The document."),

@@ -27,8 +27,9 @@ class Judged:
     """The feature's maximal activation."""
     held_out: Sequence[Mapping[str, Any]]
     """Rows of `examples`, sorted by id."""
-    bins: Mapping[int, int]
-    """How often the feature's activation lies in each tenth of its maximum, in the random draws of its examples."""
+    tenths: Mapping[int, int]
+    """How often the activation lies in each tenth of the feature's maximum, 0 to 9, in the random draws among all of
+    its examples."""
     radius: int = 12
     """Tokens kept on either side of an example's place."""
 
@@ -145,6 +146,11 @@ def read_answers(key: str, lowest: int, highest: int) -> Callable[[Batch, str], 
         return read_numbers(read_object(text, [key])[key], len(batch.samples), lowest, highest)
 
     return read
+
+
+def tenth(activation: float, largest: float) -> int:
+    """Tenth of a feature's maximum in which an activation lies, 0 to 9."""
+    return min(9, int(10 * activation / largest))
 
 
 def mean(values: Sequence[float]) -> float | None:

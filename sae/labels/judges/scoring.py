@@ -1,6 +1,7 @@
 """Scoring labels with a language model: each batch of each label by each scorer, within the labeler's budget."""
 
 import json
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -12,7 +13,7 @@ import polars as pl
 
 from sae.config.labeling import LabelerConfig
 from sae.labels.judges.classifiers import DETECTION, FUZZING
-from sae.labels.judges.judge import Batch, Judge, Judged, messages
+from sae.labels.judges.judge import Batch, Judge, Judged, messages, tenth
 from sae.labels.judges.simulation import SIMULATION
 from sae.labels.judges.specificity import SPECIFICITY
 from sae.labels.question import Question, Reply, model_settings
@@ -133,7 +134,7 @@ def _judged(
         .sort("first", "dictionary_id", "index", descending=[True, False, False])
         .join(features.select("feature_id", "max_activation"), on="feature_id")
     )
-    columns = ("example_id", "kind", "position", "activation", "tokens", "activations", "bin")
+    columns = ("example_id", "kind", "position", "activation", "tokens", "activations")
     held_out = (
         label_examples.filter(pl.col("use") == "held_out")
         .select("label_id", "example_id")
@@ -142,10 +143,14 @@ def _judged(
         .group_by("label_id", maintain_order=True)
         .agg(pl.struct(columns).alias("rows"))
     )
-    draws = examples.filter(pl.col("kind") == "random").group_by("feature_id", "bin").len()
-    bins: dict[str, dict[int, int]] = {}
-    for feature_id, tenth, count in draws.iter_rows():
-        bins.setdefault(feature_id, {})[tenth] = count
+    draws = (
+        examples.filter(pl.col("kind") == "random")
+        .join(features.select("feature_id", "max_activation"), on="feature_id")
+        .select("feature_id", "activation", "max_activation")
+    )
+    drawn: defaultdict[str, Counter[int]] = defaultdict(Counter)
+    for feature_id, activation, largest in draws.iter_rows():
+        drawn[feature_id][tenth(activation, largest)] += 1
     for row in written.join(held_out, on="label_id").iter_rows(named=True):
         yield Judged(
             label_id=row["label_id"],
@@ -153,5 +158,5 @@ def _judged(
             explanation=row["explanation"],
             largest=row["max_activation"],
             held_out=row["rows"],
-            bins=bins.get(row["feature_id"], {}),
+            tenths=drawn.get(row["feature_id"], {}),
         )

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sae.labels.judges.judge import Batch, Judge, Judged, Score, batched, read_numbers
+from sae.labels.judges.judge import Batch, Judge, Judged, Score, batched, read_numbers, tenth
 from sae.labels.quoting import quoted
 from sae.labels.reply import read_object
 
@@ -41,7 +41,7 @@ class Simulated(NamedTuple):
 def simulation_batches(judged: Judged, seed: int) -> list[Batch]:
     """The paper's windows, shuffled, each token with its number."""
     samples = [
-        Simulated(e["tokens"], e["activations"], None if e["activation"] == 0 else _tenth(e["activation"], judged))
+        Simulated(e["tokens"], e["activations"], tenth(e["activation"], judged.largest) if e["activation"] else None)
         for e in _windows(judged)
     ]
     judged.random(seed).shuffle(samples)
@@ -61,7 +61,7 @@ def read_levels(batch: Batch, text: str) -> list[list[int]]:
 
 def rank_correlation(judged: Judged, answered: Sequence[tuple[Simulated, list[int]]]) -> Score:
     """Weighted Spearman over the tokens of the windows answered."""
-    weights = importance([sample.tenth for sample, _ in answered], judged.bins)
+    weights = importance([sample.tenth for sample, _ in answered], judged.tenths)
     predicted = np.array([level for _, levels in answered for level in levels], dtype=np.float64)
     true = np.array([a for sample, _ in answered for a in sample.activations], dtype=np.float64)
     each = np.repeat(weights, [len(sample.tokens) for sample, _ in answered])
@@ -70,15 +70,17 @@ def rank_correlation(judged: Judged, answered: Sequence[tuple[Simulated, list[in
     return Score(weighted_spearman(predicted, true, each), len(answered), details)
 
 
-def importance(tenths: Sequence[int | None], bins: Mapping[int, int]) -> NDArray[np.float64]:
+def importance(tenths: Sequence[int | None], drawn: Mapping[int, int]) -> NDArray[np.float64]:
     """Weight of each window: share of its tenth among random draws over its share among the active windows.
 
+    :param tenths: the tenth of the maximum, 0 to 9, of each window
+    :param drawn: how many random draws lie in each tenth
     One draw is added to each tenth of the sample: none that occurs weighs nothing. Silent windows (None) weigh 1.
     """
-    sampled = Counter(tenth for tenth in tenths if tenth is not None)
-    draws = {tenth: bins.get(tenth, 0) + 1 for tenth in sampled}
-    drawn, active = sum(draws.values()), sampled.total()
-    return np.array([1.0 if t is None else draws[t] / drawn / (sampled[t] / active) for t in tenths], dtype=np.float64)
+    sampled = Counter(t for t in tenths if t is not None)
+    draws = {t: drawn.get(t, 0) + 1 for t in sampled}
+    n, active = sum(draws.values()), sampled.total()
+    return np.array([1.0 if t is None else draws[t] / n / (sampled[t] / active) for t in tenths], dtype=np.float64)
 
 
 def weighted_spearman(a: NDArray[np.float64], b: NDArray[np.float64], weights: NDArray[np.float64]) -> float | None:
@@ -113,10 +115,6 @@ def _windows(judged: Judged) -> list[Mapping[str, Any]]:
         low, high = (judged.largest * at / INTERVALS for at in (number, number + 1))
         of_intervals += [e for e in rest if low < e["activation"] <= high][:PER_INTERVAL]
     return [*top, *of_intervals, *random, *judged.silent[:SILENT]]
-
-
-def _tenth(activation: float, judged: Judged) -> int:
-    return min(9, int(10 * activation / judged.largest))
 
 
 def _numbered(sample: Simulated) -> str:

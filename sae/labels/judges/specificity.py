@@ -22,6 +22,7 @@ from sae.labels.judges.judge import (
     mean,
     numbers_schema,
     read_answers,
+    tenth,
 )
 
 _GRADES, BEST = "grades", 3
@@ -38,7 +39,7 @@ class Graded(NamedTuple):
 
 def specificity_batches(judged: Judged, seed: int) -> list[Batch]:
     """All active held-out examples, shuffled, so that a prompt does not hold strong ones alone."""
-    samples = [Graded(e["tokens"], judged.place(e), _level(e["activation"], judged.largest)) for e in judged.active]
+    samples = [Graded(e["tokens"], judged.place(e), 1 + tenth(e["activation"], judged.largest)) for e in judged.active]
     judged.random(seed).shuffle(samples)
     return batched(samples, lambda sample: highlighted(sample.tokens, {sample.place}))
 
@@ -53,10 +54,6 @@ def mean_grades(judged: Judged, answered: Sequence[tuple[Graded, int]]) -> Score
         by_level[str(level)] = {"mean": round(mean(here) or 0.0, 4), "n": len(here)}
     details = {"mean_grade": None if grades is None else round(grades, 4), "by_level": by_level}
     return Score(None if grades is None else grades / BEST, len(answered), details)
-
-
-def _level(activation: float, largest: float) -> int:
-    return min(10, int(10 * activation / largest) + 1)
 
 
 SPECIFICITY = Judge(
