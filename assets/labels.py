@@ -42,7 +42,7 @@ def labels_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         loads=["dictionary", "features", "examples", "logit_weights"],
         after=["labeler_config"],
         kinds={"sqlite", "polars"},
-        code_version="2",
+        code_version="3",
         pool="llm",
     )
     def labels(

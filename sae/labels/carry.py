@@ -5,8 +5,10 @@ A label stays with its feature for ever. Where a feature of the new dictionary c
 with the old one as its parent and the match that justifies it as its prompt. Labels that the offline labeler can write
 again for nothing are not taken over, unless a person accepted them.
 
-A carried label is scored on the new feature's held-out examples; those are left out that the old label's writer was
-shown, which are known by their ids: an id is a hash of feature, document, position and window. One that scores under
+A carried label is scored on the new feature's held-out examples; those are left out whose
+document the old label's writer may have seen: it is of the half of the documents that were shown of the old feature, or
+holds an example that is known by its id to have been shown (an id is a hash of feature, document, position and window).
+One that scores under
 the threshold is rejected by a review of its own, so that it is not in force and its feature is labelled again.
 """
 
@@ -20,7 +22,7 @@ from sae.features.example_sampler import ExampleSizes
 from sae.identity import canonical_json, content_id
 from sae.labels.current import current_labels, last_verdicts
 from sae.labels.schema import LABEL_EXAMPLES, LABEL_REVIEWS, LABELS, label_id
-from sae.labels.split import split_examples
+from sae.labels.split import keeps_back, split_examples
 
 PROMPT_VERSION = "carried-1"
 REVIEWER = "carrying"
@@ -59,11 +61,10 @@ def carry_labels(
     carried = matches.filter(pl.col("status") == "carried").sort("dictionary_id", "index")
     by_feature = {row["feature_id"]: row for row in parents.to_dicts()}
     shown = dict(parent_uses.filter(pl.col("use") == "shown").group_by("label_id").agg("example_id").iter_rows())
-    split = split_examples(examples).filter(pl.col("use") == "held_out")
+    place = pl.struct("example_id", "document_id", "position", "use", pl.col("tokens").list.len())
     places = dict(
-        split.select(
-            "feature_id", place=pl.struct("example_id", "document_id", "position", pl.col("tokens").list.len())
-        )
+        split_examples(examples)
+        .select("feature_id", place=place)
         .group_by("feature_id", maintain_order=True)
         .agg("place")
         .iter_rows()
@@ -76,10 +77,9 @@ def carry_labels(
             continue
         row = _carried(parent, match, run_id, created_at)
         rows.append(row)
-        seen = set(shown.get(parent["label_id"], []))
-        for place in places.get(match["feature_id"], []):
-            if _id_at(match["previous_feature_id"], place) not in seen:
-                uses.append((str(row["label_id"]), place["example_id"], "held_out"))
+        read = set(shown.get(parent["label_id"], []))
+        unread = _unread(places.get(match["feature_id"], []), match["previous_feature_id"], read)
+        uses += [(str(row["label_id"]), example_id, "held_out") for example_id in unread]
     return pl.DataFrame(rows, schema=LABELS), pl.DataFrame(uses, schema=LABEL_EXAMPLES, orient="row")
 
 
@@ -149,6 +149,21 @@ def _carried(
         "run_id": run_id,
         "created_at": created_at,
     }
+
+
+def _unread(places: list[dict[str, object]], previous_id: str, read: set[str]) -> list[str]:
+    """Ids of the held-out examples in whose documents the writer of the old label read nothing.
+
+    :param places: all examples of the new feature
+    :param read: ids of the examples that the writer was shown; a person who wrote a label of their own was shown none
+    """
+    held_out = [place for place in places if place["use"] == "held_out"]
+    if read:
+        seen = {place["document_id"] for place in places if _id_at(previous_id, place) in read}
+        held_out = [
+            p for p in held_out if p["document_id"] not in seen and keeps_back(previous_id, str(p["document_id"]))
+        ]
+    return [str(place["example_id"]) for place in held_out]
 
 
 def _id_at(feature_id: str, place: dict[str, object]) -> str:

@@ -116,6 +116,7 @@ def _evidence(n: int) -> Evidence:
             "example_id": content_id([feature, kind, rank]),
             "feature_id": f"d:{feature}",
             "kind": kind,
+            "document_id": content_id([kind, rank]),
             "bin": None,
             "rank": rank + 1,
             "position": 40,

@@ -21,7 +21,7 @@ def _example(
     language: str = "en",
     modality: str = "text",
 ) -> dict[str, Any]:
-    """An example at token `at` of a document that is `tokens`, at most 12 tokens before it."""
+    """An example at token `at` of a document of its own that is `tokens`, at most 12 tokens before it."""
     return {
         "example_id": content_id([feature, list(tokens), at, number]),
         "feature_id": f"d:{feature}",
@@ -29,6 +29,7 @@ def _example(
         "index": feature,
         "kind": "top" if activation else "out_of_context",
         "rank": number + 1,
+        "document_id": content_id([list(tokens), at, number]),
         "position": at,
         "activation": activation,
         "tokens": list(tokens),

@@ -9,7 +9,7 @@ from sae.identity import content_id
 from sae.labels.carry import carry_labels, rejections, unfit, worth_carrying
 from sae.labels.current import current_labels
 from sae.labels.schema import LABEL_EXAMPLES, LABEL_RENEWALS, LABEL_REVIEWS, LABEL_SCORES, LABELS, label_id
-from sae.labels.split import split_examples
+from sae.labels.split import keeps_back, split_examples
 
 DAY = datetime(2026, 5, 6, tzinfo=UTC)
 
@@ -101,17 +101,27 @@ def test_a_carried_label_is_a_new_row_with_its_parent_and_its_match(matches, exa
     assert uses.rows() == [(row["label_id"], name, "held_out") for name in held_out]
 
 
-def test_places_that_the_parents_writer_saw_judge_nothing(matches, examples):
-    held_out = split_examples(examples).filter(pl.col("use") == "held_out")
-    seen = held_out["document_id"][0]
-    shown = [("a", content_id(["old:0", seen, 1, 0, 2]), "shown")]
+def test_documents_that_the_parents_writer_saw_judge_nothing(matches, examples):
+    split = split_examples(examples)
+    apart = split.filter(
+        (pl.col("use") == "held_out") & pl.col("document_id").map_elements(lambda d: keeps_back("old:0", d), pl.Boolean)
+    )
+    strongest = apart["document_id"][0]
+    elsewhere = apart.head(1).with_columns(example_id=pl.lit("elsewhere"), position=pl.lit(2, pl.Int32))
+    shown = [("a", content_id(["old:0", strongest, 1, 0, 2]), "shown")]
 
     _, uses = carry_labels(
-        _labels(("a", 0, "openai")), pl.DataFrame(shown, LABEL_EXAMPLES, orient="row"), matches, examples, "run", DAY
+        _labels(("a", 0, "openai")),
+        pl.DataFrame(shown, LABEL_EXAMPLES, orient="row"),
+        matches,
+        pl.concat([examples, elsewhere.select(examples.columns)]),
+        "run",
+        DAY,
     )
 
-    assert held_out["example_id"][0] not in uses["example_id"].to_list()
-    assert len(uses) == len(held_out) - 1
+    # Neither the document of the old feature's strongest example nor any of the half that was shown of it judges.
+    assert uses["example_id"].to_list() == apart["example_id"].to_list()[1:]
+    assert 0 < len(uses) < split.filter(pl.col("use") == "held_out").height - 1
 
 
 @pytest.mark.parametrize(

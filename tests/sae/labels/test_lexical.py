@@ -47,7 +47,7 @@ def _silent(example, n=12):
 def test_a_name_in_two_languages_and_a_picture(example, label_one):
     rows = [
         example(0, ["we", " like", " the", " Golden Gate Bridge", " a", " lot"], 3, 9.0 - i / 20, number=i)
-        for i in range(16)
+        for i in range(20)
     ]
     rows += [
         example(0, ["vemos", " el", " Puente Golden Gate", " siempre"], 2, 7.0, number=20 + i, language="es")
@@ -58,7 +58,7 @@ def test_a_name_in_two_languages_and_a_picture(example, label_one):
         for i in range(12)
     ]
 
-    labels, uses, examples = label_one(rows + _silent(example), 36 / 1000)
+    labels, uses, examples = label_one(rows + _silent(example), 40 / 1000)
 
     assert labels["label"].to_list() == ["Golden Gate Bridge · Puente Golden Gate · picture · near Alcatraz"]
     assert labels["confidence"][0] > 0.8
