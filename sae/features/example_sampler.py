@@ -31,7 +31,7 @@ _LEVEL_NUMBERS = 2048
 
 @dataclass(frozen=True)
 class ExampleSizes:
-    """Examples kept for each feature: half are shown to labelers, half held out for scorers.
+    """Examples kept for each feature: about half are shown to labelers, half held out for scorers.
 
     Each half has about what Towards Monosemanticity asks for: 10 top, 2 of each of 12 intervals, 10 random, 20 silent.
     """
