@@ -6,7 +6,6 @@ that the earlier one accounts for. What an edge carries of the answer, by which 
 times the attribution of a unit of the later one's activation.
 """
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -152,8 +151,8 @@ def _strongest_into(between: Sequence[Edge], targets: Collection[str], into_feat
         if len(into[edge.target]) < into_feature:
             into[edge.target].append(edge)
     strongest = [edge for edges in into.values() for edge in edges]
-    carried: Counter[str] = Counter()
+    carried = dict.fromkeys((edge.source for edge in strongest), 0.0)
     for edge in strongest:
         carried[edge.source] += abs(edge.carries)
-    sources = {source for source, _ in carried.most_common(of_level)}
+    sources = sorted(carried, key=lambda source: -carried[source])[:of_level]
     return [edge for edge in strongest if edge.source in sources]

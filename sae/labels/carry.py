@@ -5,11 +5,10 @@ A label stays with its feature for ever. Where a feature of the new dictionary c
 with the old one as its parent and the match that justifies it as its prompt. Labels that the offline labeler can write
 again for nothing are not taken over, unless a person accepted them.
 
-A carried label is scored on the new feature's held-out examples; those are left out whose
-document the old label's writer may have seen: it is of the half of the documents that were shown of the old feature, or
-holds an example that is known by its id to have been shown (an id is a hash of feature, document, position and window).
-One that scores under
-the threshold is rejected by a review of its own, so that it is not in force and its feature is labelled again.
+A carried label is scored on the new feature's held-out examples. Those are left out whose document the old label's
+writer may have seen: it is of the half of the documents that were shown of the old feature, or holds an example that
+is known by its id to have been shown (an id is a hash of feature, document, position and window). A label that scores
+under the threshold is rejected by a review of its own, so that it is not in force and its feature is labelled again.
 """
 
 import hashlib
