@@ -1,5 +1,6 @@
 """Publishing: a candidate is built whole and checked, then `CURRENT` moves to it. Readers never see half a catalog."""
 
+import importlib.metadata
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,6 +97,7 @@ def _facts_frame(facts: Mapping[str, str], version: str, content: str) -> pl.Dat
         "schema_version": str(SCHEMA_VERSION),
         "version": version,
         "content_id": content,
+        "build": f"feature-atlas {importlib.metadata.version('feature-atlas')}",
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     taken = sorted(own.keys() & facts.keys())

@@ -8,7 +8,7 @@ _PARTITION = Column("partition", "VARCHAR", "Its partition; null where it has no
 
 CONCEPTS = Table(
     "concepts",
-    "What the truth of a corpus names.",
+    "What the truth of a corpus names, or a list of concepts.",
     (
         Column("concept_id", "VARCHAR", "Id of the concept."),
         Column("name", "VARCHAR", "Its name in English."),
@@ -19,7 +19,8 @@ CONCEPTS = Table(
 
 CONCEPT_SCORES = Table(
     "concept_scores",
-    "How well the best feature finds each concept: chosen on one half of the held-out documents, scored on the other.",
+    "How well the best feature finds each concept: chosen on one half of the held-out documents, or of a list's texts, "
+    "scored on the other.",
     (
         Column("concept_id", "VARCHAR", "The concept (see concepts)."),
         _DICTIONARY_ID,
@@ -70,7 +71,7 @@ CHECKS = Table(
         _PARTITION,
         Column("name", "VARCHAR", "Name of the check."),
         Column("passed", "BOOLEAN", "Whether it passed."),
-        Column("severity", "VARCHAR", "What a fault means: WARN or ERROR."),
+        Column("severity", "VARCHAR", "WARN: a fault is shown; what keeps it from readers are the gates."),
         Column("value", "DOUBLE", "What was measured.", nullable=True),
         Column("threshold", "DOUBLE", "What was wanted.", nullable=True),
         run_id_column(),
@@ -94,7 +95,11 @@ RUNS = Table(
     "The runs that made the rows.",
     (
         Column("run_id", "VARCHAR", "Id of the run in the orchestrator."),
-        Column("trigger", "VARCHAR", "What started it: manual, schedule or sensor."),
+        Column(
+            "trigger",
+            "VARCHAR",
+            "What started it: a command (`atlas run`), `schedule`, `sensor`, `refresh` (by hand) or `dagster`.",
+        ),
         Column("status", "VARCHAR", "How it ended."),
         time_column("started_at", "When it started"),
         time_column("finished_at", "When it ended", nullable=True),
@@ -144,7 +149,7 @@ LINEAGE_EDGES = Table(
 
 ATLAS = Table(
     "atlas",
-    "Facts about this catalog: schema version, version, content id, config, build.",
+    "Facts about this catalog: schema version, version, content id, config, and the build of the program that made it.",
     (
         Column("key", "VARCHAR", "Name of the fact."),
         Column("value", "VARCHAR", "The fact."),

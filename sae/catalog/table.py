@@ -112,7 +112,7 @@ def feature_columns() -> tuple[Column, Column, Column]:
     """The three columns by which every table about features names its feature."""
     return (
         Column("feature_id", "VARCHAR", "The feature, `<dictionary_id>:<index>`."),
-        Column("dictionary_id", "VARCHAR", "The dictionary the feature belongs to."),
+        Column("dictionary_id", "VARCHAR", "The dictionary (see dictionaries)."),
         Column("index", "INTEGER", "Row of the feature in its dictionary's decoder, from 0."),
     )
 
