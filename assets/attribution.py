@@ -221,7 +221,7 @@ def prompt_edges(atlas: Atlas, early: str, late: str) -> pl.DataFrame:
     asked = atlas.ref_or_none(Cell("attributions", late))
     if None in refs or asked is None:
         return stacked([], "attribution_edges")
-    pinned = [Pinned(atlas.store, ref) for ref in refs if ref]
+    pinned = [atlas.opened(ref) for ref in refs if ref]
     source, target = (sited(one) for one in pinned)
     subject = pinned[1].subject()
     rows = atlas.table(asked.cell, "attributions").sort(pl.col("attribution").abs(), descending=True)

@@ -8,7 +8,7 @@ from orchestration.asset import made, source
 from orchestration.checks import at_least, at_most
 from orchestration.parents import open_parent
 from orchestration.partitions import Cell, Keys
-from orchestration.pinned import Basis
+from orchestration.pinned import Basis, device_of
 from orchestration.resources import Atlas, Stage
 from sae.config import RecipeConfig, load_workspace
 from sae.identity import content_id
@@ -42,8 +42,7 @@ def baselines_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         if kept := stage.kept():
             return kept
         candidate = atlas.ref(Cell("dictionary_candidate", stage.partition))
-        device = atlas.config.models[candidate.facts["model"]["name"]].device
-        basis = Basis(atlas.store, candidate.facts, device)
+        basis = Basis(atlas.store, candidate.facts, device_of(atlas.config, candidate.facts))
         folder = atlas.scratch()
         checkpoints = Checkpoints(atlas.store, stage.build_key)
         try:

@@ -35,7 +35,8 @@ def activations_of(pinned: Pinned, labels: dict[str, str], text: str, top: int) 
     if not len(encoded):
         raise AtlasError("The text is empty: give at least one token.")
     hidden = read_outputs(subject, collate(subject, [encoded]), [hookpoint])[hookpoint][0]
-    values, indices = pinned.dictionary.encode(hidden.float()).topk(min(top, pinned.dictionary.d_sae), dim=1)
+    dictionary = pinned.dictionary.to(subject.device)
+    values, indices = dictionary.encode(hidden.float()).topk(min(top, dictionary.d_sae), dim=1)
     rows = []
     for position, token in enumerate(encoded.tokens):
         if encoded.special[position]:

@@ -110,8 +110,10 @@ class ModelIOManager(ArtifactIOManager):
         return move_folder(store, value, f"models/{ref.data_version}")
 
     def read(self, store: Store, ref: Ref) -> "Subject":
-        """The model, ready to run."""
-        return open_subject(store, f"models/{ref.data_version}", str(ref.partition), tuple(ref.files))
+        """The model, ready to run where the config says."""
+        name = str(ref.partition)
+        config, folder = self.atlas.config.models[name], f"models/{ref.data_version}"
+        return open_subject(store, folder, name, tuple(ref.files), config.device, config.attention)
 
 
 class RecordIOManager(ArtifactIOManager):
@@ -177,7 +179,7 @@ class DictionaryIOManager(ArtifactIOManager):
 
     def read(self, store: Store, ref: Ref) -> Pinned:
         """The dictionary and what it was made from."""
-        return Pinned(store, ref)
+        return self.atlas.opened(ref)
 
 
 class TablesIOManager(ArtifactIOManager):

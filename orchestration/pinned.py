@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sae.activations.manifest import ActivationSet
     from sae.activations.shard import ActivationShard
     from sae.activations.source import ActivationSource
+    from sae.config import AtlasConfig
     from sae.dictionaries.dictionary import Dictionary
     from sae.features.neighbors import Directions
     from sae.models.subject import Subject
@@ -32,8 +33,8 @@ class Basis:
 
     store: Store
     facts: dict[str, Any]
-    device: str = "auto"
-    """Where the model runs, as the config says it."""
+    device: str
+    """Where the model runs, as the config says it (`device_of`)."""
 
     @cached_property
     def manifest(self) -> "ActivationSet":
@@ -83,11 +84,17 @@ class Basis:
         return read_documents(self.store, StoredFile(**self.facts["documents"][shard]))
 
 
+def device_of(config: "AtlasConfig", facts: dict[str, Any]) -> str:
+    """Where the config wants the model of some facts to run; the default, `auto`, for one that it no longer names."""
+    model = config.models.get(facts["model"]["name"])
+    return "auto" if model is None else model.device
+
+
 class Pinned(Basis):
     """A trained dictionary with its basis."""
 
-    def __init__(self, store: Store, ref: Ref):
-        super().__init__(store, ref.facts)
+    def __init__(self, store: Store, ref: Ref, device: str):
+        super().__init__(store, ref.facts, device)
         object.__setattr__(self, "ref", ref)
 
     ref: Ref
@@ -99,7 +106,7 @@ class Pinned(Basis):
 
     @cached_property
     def dictionary(self) -> "Dictionary":
-        """The dictionary itself."""
+        """The dictionary itself, on the CPU: what reads the model with it takes it to the model's device."""
         from sae.dictionaries.layout import load_dictionary
 
         paths = [self.store.verify(file) for file in self.ref.files.values()]
@@ -134,7 +141,7 @@ def _load_subject(folder: Path, name: str, device: str, attention: str) -> "Subj
 
 
 def open_subject(
-    store: Store, folder: str, name: str, files: tuple[str, ...], device: str = "auto", attention: str = "auto"
+    store: Store, folder: str, name: str, files: tuple[str, ...], device: str, attention: str
 ) -> "Subject":
     """The model in a folder of the store. The last one opened stays loaded: its folder's name is its content."""
     local = [store.local(f"{folder}/{file}") for file in files]

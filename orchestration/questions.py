@@ -7,7 +7,7 @@ import polars as pl
 
 from orchestration.chains import chain_through, sites_in_order
 from orchestration.partitions import Cell
-from orchestration.pinned import Pinned
+from orchestration.pinned import Pinned, device_of
 from orchestration.refs import read_ref
 from sae.catalog import open_catalog
 from sae.config import Workspace
@@ -33,7 +33,8 @@ def pinned_dictionary(workspace: Workspace, name: str) -> Pinned:
         raise ConfigError(f"No current dictionary {name!r}. There are: {', '.join(accepted)}.")
     if len(found) > 1:
         raise ConfigError(f"{name!r} names several dictionaries: {', '.join(found)}. Give the site as well.")
-    return Pinned(store, accepted[found[0]])
+    ref = accepted[found[0]]
+    return Pinned(store, ref, device_of(workspace.config, ref.facts))
 
 
 def chain_of(workspace: Workspace, pinned: Pinned) -> tuple[list[Pinned], list[str]]:
@@ -42,7 +43,7 @@ def chain_of(workspace: Workspace, pinned: Pinned) -> tuple[list[Pinned], list[s
     accepted = {pair: ref for pair in config.pairs() if (ref := read_ref(store, Cell("dictionary", pair)))}
     order = sites_in_order(config, pinned.facts["model"]["name"], pinned.subject())
     pairs = chain_through(config, order, own, accepted)
-    chain = [pinned if pair == own else Pinned(store, accepted[pair]) for pair in pairs]
+    chain = [pinned if pair == own else Pinned(store, accepted[pair], pinned.device) for pair in pairs]
     return chain, [config.pairs()[pair][0] for pair in pairs]
 
 

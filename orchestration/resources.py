@@ -17,7 +17,7 @@ from orchestration.checks import CHECKS_FACT, Check
 from orchestration.lineage_events import LineageEvents
 from orchestration.locking import taken
 from orchestration.partitions import SHARDS, Cell, Keys
-from orchestration.pinned import Pinned, open_subject
+from orchestration.pinned import Pinned, device_of, open_subject
 from orchestration.progress import LineProgress
 from orchestration.recorded import Recorded
 from orchestration.refs import Ref, build_key, file_faults, read_ref
@@ -127,12 +127,16 @@ class Atlas(dg.ConfigurableResource):
 
     def dictionary(self, pair: str) -> Pinned:
         """The accepted dictionary of a pair `<site>.<recipe>`. Raises AtlasError where there is none."""
-        return Pinned(self.store, self.ref(Cell("dictionary", pair)))
+        return self.opened(self.ref(Cell("dictionary", pair)))
 
     def pinned(self, site: str) -> dict[str, Pinned]:
         """The accepted dictionaries of a site, by `<site>.<recipe>`."""
         cells = [Cell("dictionary", pair) for pair, (of, _) in self.config.pairs().items() if of == site]
-        return {str(cell.partition): Pinned(self.store, ref) for cell in cells if (ref := self.ref_or_none(cell))}
+        return {str(cell.partition): self.opened(ref) for cell in cells if (ref := self.ref_or_none(cell))}
+
+    def opened(self, ref: Ref) -> Pinned:
+        """The dictionary that a ref stands for, with all that it pins; its model runs where the config says."""
+        return Pinned(self.store, ref, device_of(self.config, ref.facts))
 
     def ledger(self) -> "Ledger":
         """The ledger of labels, opened for writing; use it in a `with` block."""

@@ -90,7 +90,9 @@ def _made(workspace: Workspace, model: str) -> "Subject":
     ref = read_ref(store, Cell("subject_model", model))
     if ref is None:
         raise AtlasError(f"{model} is trained by `atlas run` and was not made yet.")
-    return open_subject(store, f"models/{ref.data_version}", model, tuple(ref.files))
+    config = workspace.config.models[model]
+    folder, files = f"models/{ref.data_version}", tuple(ref.files)
+    return open_subject(store, folder, model, files, config.device, config.attention)
 
 
 def _workspace() -> Workspace | None:

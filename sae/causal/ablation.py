@@ -23,7 +23,7 @@ def ablate(
 
     `positions`, `features` (int64 [m]) and `activations` ([m]) are rows of an `Attribution` of the same prompt.
     """
-    steps = -activations[:, None] * dictionary.W_dec[features].float()
+    steps = -activations[:, None] * dictionary.to(prompt.x.device).W_dec[features].float()
     return _effects(prompt, positions, steps, batch_tokens)
 
 
@@ -40,6 +40,7 @@ def ablate_random(
 
     Each row draws one of the dictionary's features that is not its own, by `seed`.
     """
+    dictionary = dictionary.to(prompt.x.device)
     generator = torch.Generator().manual_seed(seed)
     shift = torch.randint(1, max(2, dictionary.d_sae), (len(features),), generator=generator)
     drawn = (features + shift.to(features.device)) % dictionary.d_sae

@@ -70,6 +70,7 @@ def attribute(prompt: PromptPass, dictionary: Dictionary, massive_norm: float = 
     Raises AtlasError when the parts do not add up to the first-order change x · ∇.
     """
     x, gradient = prompt.x, prompt.gradient
+    dictionary = dictionary.to(x.device)
     residual = take_apart(dictionary, x, read_positions(prompt.encoded.special, x, massive_norm))
     decoder = dictionary.W_dec[residual.features].float()
     attributions = residual.activations * (decoder * gradient[residual.positions]).sum(dim=1)

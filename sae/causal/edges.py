@@ -6,7 +6,7 @@ computational intermediates") with a feature's activation in the logit's place.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 import torch
@@ -58,6 +58,7 @@ def attribution_edges(
     read once for all of them. Sources stand at the target's position or before it. Targets that are not active have no
     edge.
     """
+    early, late = (replace(one, dictionary=one.dictionary.to(subject.device)) for one in (early, late))
     rows: list[tuple[str, str, int, str, int, float]] = []
     size = max(1, batch_tokens // len(encoded))
     for start in range(0, len(targets), size):

@@ -68,6 +68,7 @@ def exchange_in(
     massive_norm: float = math.inf,
 ) -> list[Exchanged]:
     """The exchanges of each of many prompts, with its own seed, as `exchange` makes those of one."""
+    dictionary = dictionary.to(prompts[0].x.device) if prompts else dictionary  # once for all of them
     planned = [
         _planned(prompt, dictionary, own, seed, massive_norm)
         for prompt, own, seed in zip(prompts, exchanges, seeds, strict=True)
@@ -80,7 +81,8 @@ def _planned(
     prompt: PromptPass, dictionary: Dictionary, exchanges: Sequence[Exchange], seed: int, massive_norm: float
 ) -> tuple[Changes, list[tuple[int, ...]]]:
     """The changes of b exchanges and, after them, of their b controls; and the random features of each."""
-    read = read_positions(prompt.encoded.special, prompt.x, massive_norm)
+    dictionary = dictionary.to(prompt.x.device)
+    read = read_positions(prompt.encoded.special, prompt.x, massive_norm).tolist()
     codes = dictionary.encode(prompt.x)
     rng = Random(seed)
     rows, positions, steps, drawn = [], [], [], []

@@ -69,6 +69,7 @@ def steer(
         )
     if any(len({clamp.feature for clamp in setting}) < len(setting) for setting in settings):
         raise AtlasError("One feature cannot be held at two strengths at once: name each feature once.")
+    dictionary = dictionary.to(subject.device)
     rows = max(1, batch_tokens // length)
     own, _ = _generate(subject, hookpoint, dictionary, encoded, [()], 1, massive_norm)
     steered: list[Steered] = []

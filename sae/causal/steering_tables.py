@@ -55,6 +55,7 @@ def steer_prompts(
 
     The control of several features holds as many others, drawn by `seed`, with which the residual stream moves as far.
     """
+    dictionary = dictionary.to(subject.device)
     rng = Random(seed)
     several = [tuple(setting) for setting in settings if len(setting) > 1 and all(c.strength for c in setting)]
     controls = [_random(dictionary, setting, rng) for setting in several]

@@ -108,6 +108,7 @@ def explain_prompt(
 
     `seed` draws the controls. Raises AtlasError when target and baseline are the same tokens.
     """
+    dictionary = dictionary.to(subject.device)
     encoded = subject.codec.encode(prompt.text, image)
     read = read_prompt(subject, hookpoint, encoded, answer_of(subject, prompt.target, prompt.baseline))
     found = attribute(read, dictionary, massive_norm)

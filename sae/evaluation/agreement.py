@@ -38,6 +38,7 @@ def attribution_agreement(
     more. The control is the same correlation with the activation in place of the attribution: Scaling Monosemanticity
     finds 0.12 for it. Prompts with fewer than two pairs, or without any effect, say nothing and are left out.
     """
+    dictionary = dictionary.to(subject.device)
     correlations: list[float] = []
     controls: list[float] = []
     for read in read_prompts(subject, hookpoint, [(prompt.encoded, prompt.answer) for prompt in prompts]):

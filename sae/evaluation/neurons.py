@@ -56,7 +56,7 @@ def logit_median(directions: Tensor, readout: Tensor) -> Measure:
     """
     before = after = 0.0
     for block in directions.split(_BLOCK):
-        weights = block @ readout.T.float()
+        weights = block.to(readout.device) @ readout.T.float()
         medians = weights.median(dim=1, keepdim=True).values
         before = max(before, float(medians.abs().max()))
         after = max(after, float((weights - medians).median(dim=1).values.abs().max()))

@@ -30,7 +30,7 @@ def planned_swap(
     if at:
         places = [position for position, token in enumerate(tokens) if token in at]
     else:
-        active = (dictionary.encode(read.x)[:, list(out)] > 0).any(dim=1).nonzero()[:, 0].tolist()
+        active = (dictionary.to(read.x.device).encode(read.x)[:, list(out)] > 0).any(dim=1).nonzero()[:, 0].tolist()
         places = sorted({*active, len(tokens) - 1})
     held = {feature: strength * maxima[feature] for feature in put}
     return Intervention("swap", Exchange(frozenset(out), held, tuple(places)), strength)

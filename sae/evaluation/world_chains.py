@@ -79,6 +79,7 @@ def chain_measures(
     Prompts whose entities have no feature count as failures. Intervals draw players: what a model knows of one decides
     all prompts about him.
     """
+    dictionary = dictionary.to(subject.device)
     asked = _prompts(subject, seed)
     noted: dict[str, list[tuple[bool, bool]]] = {name: [] for name in CONTROLS}
     chains = [tuple(_present(chain, stand_ins) for chain in (one.chain, one.other, one.third)) for one in asked]

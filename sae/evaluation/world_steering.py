@@ -36,7 +36,7 @@ def steering_measure(
     interval draws features, for the completions that one steers are not independent of one another; an entity without
     one is drawn by itself.
     """
-    facts = load_facts()
+    dictionary, facts = dictionary.to(subject.device), load_facts()
     entities = [facts.entities[name] for name in facts.of_kind(*KINDS)]
     found = [stand_ins.get(entity.concept_id) for entity in entities]
     clamps = [(Clamp(one.index, STRENGTH, one.maximum),) for one in found if one]

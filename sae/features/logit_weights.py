@@ -22,7 +22,8 @@ def logit_weights(
     weight = decoder vector · unembedding row, shifted so that a feature's median over the vocabulary is 0 (TM): a
     constant added to all logits changes no probability.
 
-    :param unembedding: [v, d], what a direction of the dictionary's inputs adds to the logits
+    :param unembedding: [v, d], what a direction of the dictionary's inputs adds to the logits;
+        the work is done where it lies
     :param token: the text of a token id
     Raises AtlasError where the unembedding does not fit the dictionary (an encoder has none).
     """
@@ -34,10 +35,11 @@ def logit_weights(
     size = min(size, len(unembedding) // 2)
     parts = []
     for start in range(0, len(directions.index), _BLOCK):
-        weights = directions.vectors[start : start + _BLOCK] @ unembedding.T.to(torch.float32)
+        block = directions.vectors[start : start + _BLOCK].to(unembedding.device)
+        weights = block @ unembedding.T.to(torch.float32)
         weights -= weights.median(dim=1, keepdim=True).values
         for sign, largest in (("positive", True), ("negative", False)):
-            found, ids = weights.topk(size, dim=1, largest=largest)
+            found, ids = (part.cpu() for part in weights.topk(size, dim=1, largest=largest))
             n = len(found)
             parts.append(
                 pl.DataFrame(

@@ -109,7 +109,8 @@ def _stored(store: str, pair: str) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataF
     features, examples = (
         pl.read_parquet(opened.verify(ref.files[name])) for name in ("features", "examples") if (ref := refs[name])
     )
-    return features, examples, count_words(shard.tokens for shard in Pinned(opened, refs["dictionary"]).shards())
+    pinned = Pinned(opened, refs["dictionary"], "cpu")
+    return features, examples, count_words(shard.tokens for shard in pinned.shards())
 
 
 def _made_up(n: int) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:

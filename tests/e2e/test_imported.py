@@ -52,7 +52,7 @@ def test_a_dictionary_exported_for_sparsify_comes_back_as_a_recipe_of_its_own(pl
     assert set(provenance["imported"]["files"]) == {"cfg.json", "sae.safetensors"}
     assert str(place.folder) not in json.dumps(provenance)
     x = torch.randn(30, ours.facts["d_in"], generator=torch.Generator().manual_seed(0))
-    codes = [Pinned(place.store, ref).dictionary.encode(x) for ref in (ours, theirs)]
+    codes = [Pinned(place.store, ref, "cpu").dictionary.encode(x) for ref in (ours, theirs)]
     torch.testing.assert_close(codes[0], codes[1], rtol=0, atol=1e-5)
     with open_catalog(place.store) as catalog:
         row = catalog.sql("select * from dictionaries where dictionary_id = ?", [theirs.data_version]).to_dicts()[0]
@@ -121,7 +121,7 @@ def test_an_export_opens_as_the_dictionary_that_it_is(place, command, kind: str)
     done = command("export", kind, f"{SITE}.small", str(place.folder / "out"))
 
     assert done.code == 0, done.err
-    ours = Pinned(place.store, place.ref("dictionary", f"{SITE}.small")).dictionary
+    ours = Pinned(place.store, place.ref("dictionary", f"{SITE}.small"), "cpu").dictionary
     theirs = read_dictionary(kind, place.folder / "out").dictionary  # pyright: ignore[reportArgumentType]
     assert torch.equal(theirs.W_enc, ours.W_enc)
     if kind == "saelens":
