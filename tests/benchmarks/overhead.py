@@ -27,6 +27,7 @@ from orchestration.ranges import batches
 from orchestration.refs import Ref, build_key, write_ref
 from orchestration.resources import wanted_inputs
 from orchestration.runner import Session, open_session, run_batch
+from orchestration.sources import shards
 from sae.config import load_workspace
 from sae.storage import Store
 
@@ -66,8 +67,9 @@ def measure(folder: Path, n_shards: int) -> dict[str, float]:
     (folder / "atlas.yaml").write_text(yaml.safe_dump(CONFIG))
     os.environ.pop("ATLAS_STORE", None)
     session = open_session(load_workspace(folder / "atlas.yaml"))
-    register_shards(session.workspace, session.instance)
-    report_sources(session.workspace, session.instance)
+    listed = shards(session.workspace)
+    register_shards(session.workspace, session.instance, listed)
+    report_sources(session.workspace, session.instance, listed)
     write_records(session)
     if stale := session.plan().ready():
         raise SystemExit(f"something is stale: {stale[0]}")

@@ -141,7 +141,7 @@ def measured(subject: Subject, dictionary: Dictionary) -> list[Any]:
     return [
         attribution_agreement(subject, PLACE, dictionary, asked, seed=0, max_ablated=5),
         *chain_measures(subject, PLACE, dictionary, known, seed=0),
-        steering_measure(subject, PLACE, dictionary, dict(list(known.items())[:9])),
+        steering_measure(subject, PLACE, dictionary, dict(list(known.items())[:9]), seed=0),
     ]
 
 
