@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +13,7 @@ import fsspec
 
 from sae.errors import AtlasError, DamagedFileError
 from sae.identity import file_sha256
+from sae.local_copies import LocalCopies
 
 STORE_SCHEMA = 2
 """Version of the layout. 2 has the list of forgotten documents, which a program of version 1 would bring back."""
@@ -47,10 +47,12 @@ class Store:
 
     def __init__(self, root: str):
         self.root = root.rstrip("/")
-        fs, path = cast(tuple[Any, str], fsspec.core.url_to_fs(self.root))
+        fs, path = cast(tuple[Any, str], fsspec.core.url_to_fs(self.root, **_listing_anew(self.root)))
         self._fs = fs
         self._base = path
-        self.is_local = "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
+        protocols = fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)
+        self.is_local = "file" in protocols
+        self._copies = LocalCopies(protocols[0], fs.storage_options)
 
     def exists(self, path: str) -> bool:
         """Whether the file or folder is there."""
@@ -110,7 +112,7 @@ class Store:
         try:
             return cast(bytes, self._fs.cat_file(self._full(path)))
         except FileNotFoundError as error:
-            raise AtlasError(f"{path} is missing from the store {self.root}. `atlas run` makes it again.") from error
+            raise self._missing(path) from error
 
     def write_bytes(self, path: str, data: bytes) -> StoredFile:
         """Write a file atomically."""
@@ -125,17 +127,17 @@ class Store:
         Raises AtlasError on a full disk.
         """
         full = self._full(path)
-        folder = Path(full).parent if self.is_local else Path(tempfile.gettempdir())
-        temporary = folder / f"{TEMPORARY}{os.getpid()}-{PurePosixPath(path).name}"
+        target = Path(full) if self.is_local else self._copies.of(full)
+        folder = target.parent
+        temporary = _beside(target)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             yield temporary
             _sync(temporary)
-            if self.is_local:
-                os.replace(temporary, full)
-            else:
+            if not self.is_local:
                 self._fs.makedirs(str(PurePosixPath(full).parent), exist_ok=True)
                 self._fs.put_file(str(temporary), full)
+            os.replace(temporary, target)
         except Exception as error:
             if _disk_is_full(error):
                 raise AtlasError(f"No space left for {path} in {folder}. Free some and run again.") from error
@@ -144,18 +146,24 @@ class Store:
             temporary.unlink(missing_ok=True)
 
     def local(self, path: str) -> Path:
-        """A local path of a file, downloaded first where the store is remote. Raises AtlasError where it is missing."""
+        """A local path of a file, downloaded first where the store is remote. Raises AtlasError where it is missing.
+
+        A copy that was downloaded before is taken as it is: `verify` tells whether it is what is wanted.
+        """
         full = self._full(path)
-        if self.is_local:
-            if not Path(full).exists():
-                raise AtlasError(f"{path} is missing from the store {self.root}. `atlas run` makes it again.")
-            return Path(full)
-        target = self._copy_of(full)
+        target = Path(full) if self.is_local else self._copies.of(full)
         if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            temporary = target.with_name(f"{TEMPORARY}{os.getpid()}-{target.name}")
-            self._fs.get_file(full, str(temporary))
-            os.replace(temporary, target)
+            if self.is_local:
+                raise self._missing(path)
+            temporary = _beside(target)
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                self._fs.get_file(full, str(temporary))
+                os.replace(temporary, target)
+            except FileNotFoundError as error:
+                raise self._missing(path) from error
+            finally:
+                temporary.unlink(missing_ok=True)
         return target
 
     def describe(self, path: str) -> StoredFile:
@@ -164,9 +172,15 @@ class Store:
         return StoredFile(path, local.stat().st_size, file_sha256(local))
 
     def verify(self, file: StoredFile) -> Path:
-        """The local path of a file whose size and hash are as recorded. Raises DamagedFileError naming another one."""
+        """The local path of a file whose size and hash are as recorded. Raises DamagedFileError naming another one.
+
+        A copy of a remote file that is another one is downloaded again first: a second machine may have written anew.
+        """
         local = self.local(file.path)
-        if local.stat().st_size != file.size or file_sha256(local) != file.sha256:
+        if not (same := _is(local, file)) and not self.is_local:
+            local.unlink(missing_ok=True)
+            same = _is(self.local(file.path), file)
+        if not same:
             raise DamagedFileError(
                 f"{file.path} is damaged: its hash is not the recorded one. Delete it and run `atlas run`."
             )
@@ -183,13 +197,13 @@ class Store:
         """Give a damaged file the name that is returned, so that it counts as missing and can still be looked at."""
         aside = f"{path}{DAMAGED}"
         self._fs.mv(self._full(path), self._full(aside))
+        self._drop_copy(path)
         return aside
 
     def delete(self, path: str) -> None:
         """Remove a file."""
         self._fs.rm_file(self._full(path))
-        if not self.is_local:
-            self._copy_of(self._full(path)).unlink(missing_ok=True)
+        self._drop_copy(path)
 
     def delete_all(self, paths: Iterable[str]) -> None:
         """Remove files, and the folders that are left empty."""
@@ -233,15 +247,35 @@ class Store:
             path.unlink(missing_ok=True)
         return [str(path.relative_to(self._base)) for path in left]
 
-    def _copy_of(self, full: str) -> Path:
-        """Where the local copy of a remote file lies."""
-        return Path(tempfile.gettempdir()) / "feature-atlas-cache" / full.lstrip("/")
+    def _drop_copy(self, path: str) -> None:
+        if not self.is_local:
+            self._copies.of(self._full(path)).unlink(missing_ok=True)
+
+    def _missing(self, path: str) -> AtlasError:
+        return AtlasError(f"{path} is missing from the store {self.root}. `atlas run` makes it again.")
 
     def _full(self, path: str) -> str:
         parts = PurePosixPath(path).parts
         if not parts or path.startswith("/") or ".." in parts:
             raise AtlasError(f"{path!r} is not a path inside the store.")
         return f"{self._base}/{path}"
+
+
+def _listing_anew(root: str) -> dict[str, bool]:
+    """Options under which a file system lists a folder each time: kept without end, a listing hides what others write.
+
+    SFTP keeps none, and hands every option on to its client, which knows no such one.
+    """
+    return {} if root.startswith(("sftp://", "ssh://")) else {"use_listings_cache": False}
+
+
+def _beside(target: Path) -> Path:
+    """Where a file is written before it gets its name."""
+    return target.with_name(f"{TEMPORARY}{os.getpid()}-{target.name}")
+
+
+def _is(local: Path, file: StoredFile) -> bool:
+    return local.stat().st_size == file.size and file_sha256(local) == file.sha256
 
 
 def _disk_is_full(error: Exception) -> bool:

@@ -2,12 +2,15 @@
 
 import errno
 import os
+import tempfile
 
+import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sae.errors import AtlasError
+from sae.errors import AtlasError, DamagedFileError
 from sae.storage import Store
 
 
@@ -127,10 +130,108 @@ def test_the_next_writer_removes_what_a_killed_one_left(store):
     assert files_of(store) == ["weights"]
 
 
-def test_a_remote_store_holds_the_same_promises():
-    store = Store("memory://atlas-test")
-    written = store.write_bytes("refs/corpus/a.json", b"{}")
+@pytest.fixture
+def remote(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return Store(f"memory://{tmp_path.name}")
 
-    assert store.read_bytes("refs/corpus/a.json") == b"{}"
-    assert store.files_in("refs/corpus") == ["refs/corpus/a.json"]
-    assert store.verify(written).read_bytes() == b"{}"
+
+def pipe(store, path, data):
+    """Write past the store, as another machine does."""
+    fsspec.filesystem("memory").pipe_file(f"/{store.root.partition('://')[2]}/{path}", data)
+
+
+def test_a_remote_store_holds_the_same_promises(remote):
+    written = remote.write_bytes("refs/corpus/a.json", b"{}")
+
+    assert remote.read_bytes("refs/corpus/a.json") == b"{}"
+    assert remote.files_in("refs/corpus") == ["refs/corpus/a.json"]
+    assert remote.verify(written).read_bytes() == b"{}"
+    with pytest.raises(AtlasError, match=r"b.json is missing from the store"):
+        remote.local("refs/corpus/b.json")
+
+
+def test_what_is_written_again_to_a_remote_store_is_described_and_read_as_it_is_now(remote):
+    remote.write_bytes("models/weights", b"old")
+
+    written = remote.write_bytes("models/weights", b"the new")
+
+    assert written.size == 7
+    assert remote.local("models/weights").read_bytes() == b"the new"
+
+
+def test_a_damaged_file_of_a_remote_store_is_set_aside_with_its_copy(remote):
+    written = remote.write_bytes("models/weights", b"whole")
+    pipe(remote, "models/weights", b"wh0le")
+    remote.local("models/weights").write_bytes(b"wh0le")
+
+    with pytest.raises(DamagedFileError):
+        remote.verify(written)
+    remote.set_aside("models/weights")
+
+    with pytest.raises(AtlasError, match="is missing from the store"):
+        remote.local("models/weights")
+    assert remote.verify(remote.write_bytes("models/weights", b"whole")).read_bytes() == b"whole"
+
+
+def test_a_copy_that_another_machine_outdated_is_downloaded_again(remote):
+    remote.write_bytes("models/weights", b"before")
+    wanted = Store(remote.root).write_bytes("models/other", b"after")
+    pipe(remote, "models/weights", b"after")
+
+    found = remote.verify(type(wanted)("models/weights", wanted.size, wanted.sha256))
+
+    assert found.read_bytes() == b"after"
+
+
+def test_copies_of_a_remote_store_lie_where_no_other_user_can_put_any(remote, tmp_path):
+    remote.write_bytes("models/weights", b"whole")
+    (folder,) = tmp_path.glob("feature-atlas-cache-*")
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+    folder.chmod(0o777)
+
+    with pytest.raises(AtlasError, match="not a folder that only this user can enter"):
+        remote.local("models/weights")
+
+
+def test_equal_paths_of_two_servers_have_two_copies(remote, monkeypatch):
+    class Elsewhere(MemoryFileSystem):
+        protocol = "elsewhere"
+        store = {}  # noqa: RUF012
+        pseudo_dirs = [""]  # noqa: RUF012
+
+    fsspec.register_implementation("elsewhere", Elsewhere, clobber=True)
+    here = remote.write_bytes("models/weights", b"here")
+    there = Store(f"elsewhere://{remote.root.partition('://')[2]}").write_bytes("models/weights", b"there")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://minio:9000")
+
+    assert (here.size, there.size) == (4, 5)
+    assert remote.local("models/weights").read_bytes() == b"here"
+    assert Store(remote.root).local("models/weights") != remote.local("models/weights")
+
+
+class Listing(MemoryFileSystem):
+    """A remote that keeps what it listed, as object stores' file systems do."""
+
+    protocol = "listing"
+    store = {}  # noqa: RUF012
+    pseudo_dirs = [""]  # noqa: RUF012
+
+    def ls(self, path, detail=True, **kwargs):
+        if path not in self.dircache:
+            self.dircache[path] = listed = super().ls(path, detail=True)
+            return listed
+        return self.dircache[path]
+
+
+def test_a_long_lived_process_sees_the_files_that_others_write():
+    fsspec.register_implementation("listing", Listing, clobber=True)
+    store = Store("listing://atlas")
+    store.write_bytes("refs/a.json", b"{}")
+    assert store.files_in("refs") == ["refs/a.json"]
+
+    ((path, file),) = [(path, file) for path, file in Listing.store.items() if path.endswith("refs/a.json")]
+    Listing.store[path.replace("a.json", "b.json")] = file
+
+    assert store.files_in("refs") == ["refs/a.json", "refs/b.json"]
