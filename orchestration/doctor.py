@@ -4,7 +4,6 @@ import importlib.metadata
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from sae.config import Workspace, load_workspace
 from sae.errors import AtlasError
@@ -64,9 +63,7 @@ def _store(workspace: Workspace) -> str:
     if not store.exists("SCHEMA"):
         return f"{workspace.store} is empty: `atlas run` fills it"
     store.check_schema()
-    size = (
-        sum(path.stat().st_size for path in Path(workspace.store).rglob("*") if path.is_file()) if store.is_local else 0
-    )
+    size = sum(file.size for file in store.walk().values())
     return f"{workspace.store}, {size / 1e6:,.0f} MB"
 
 

@@ -54,6 +54,13 @@ class Store:
         self.is_local = "file" in protocols
         self._copies = LocalCopies(protocols[0], fs.storage_options)
 
+    @property
+    def folder(self) -> Path:
+        """The root as a local path, also where it was given as `file://…`. Raises AtlasError where it is remote."""
+        if not self.is_local:
+            raise AtlasError(f"The store {self.root} is remote, a folder is wanted.")
+        return Path(self._base)
+
     def exists(self, path: str) -> bool:
         """Whether the file or folder is there."""
         return bool(self._fs.exists(self._full(path)))

@@ -84,7 +84,7 @@ def restore(workspace: Workspace, file: Path) -> Archive:
     store = Store(workspace.store)
     if not store.is_local:
         raise AtlasError(f"{workspace.store} is remote: restore into a folder and copy that.")
-    targets = {"store": Path(workspace.store), "state": workspace.state}
+    targets = {"store": store.folder, "state": workspace.state}
     for target in targets.values():
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise AtlasError(f"{target} is not empty. Restore into a new place: name it as `store` and `state`.")

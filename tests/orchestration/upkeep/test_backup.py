@@ -79,6 +79,16 @@ def test_what_is_restored_is_what_was_backed_up(filled: Workspace, tmp_path: Pat
         assert not [name for name in tar.getnames() if "writing" in name or "damaged" in name or name.endswith("lock")]
 
 
+def test_a_store_given_as_a_url_of_a_folder_is_restored_there(filled: Workspace, tmp_path: Path):
+    file = tmp_path / "all.tar"
+    back_up(filled.model_copy(update={"store": f"file://{filled.store}"}), file)
+    there = workspace(tmp_path / "there", nested(filled))
+
+    restore(there.model_copy(update={"store": f"file://{there.store}"}), file)
+
+    assert content(there) == content(filled)
+
+
 def test_a_place_that_is_not_empty_is_refused(filled: Workspace, tmp_path: Path):
     back_up(filled, tmp_path / "all.tar")
     before = content(filled)
