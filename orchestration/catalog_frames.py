@@ -20,6 +20,7 @@ from sae.catalog.frames import empty_frame, frame_schema
 from sae.catalog.schema import NATIVE_TABLES, PARQUET_TABLES
 from sae.identity import canonical_json
 from sae.storage import Store, StoredFile
+from sae.table_files import read_table
 
 FROM_LEDGER = ("labels", "label_examples", "label_scores", "label_reviews", "label_renewals")
 """Tables that come whole from the ledger: it holds every label ever written, the artifacts only the newest."""
@@ -85,7 +86,7 @@ def _native(store: Store, artifacts: Iterable[Ref]) -> dict[str, pl.DataFrame]:
     for ref in artifacts:
         for name, file in ref.files.items():
             if name == "feature_map" or (name in NATIVE_TABLES and name not in FROM_LEDGER):
-                parts[name].append(pl.read_parquet(store.verify(file)))
+                parts[name].append(read_table(store.verify(file)))
     frames = {name: pl.concat(part, how="vertical_relaxed") for name, part in parts.items()}
     if "features" in frames:
         places = frames.pop("feature_map").select("feature_id", "x", "y", "cluster_id")

@@ -10,6 +10,7 @@ from orchestration.dictionary_versions import Version
 from orchestration.partitions import Cell
 from orchestration.refs import read_ref
 from sae.dictionaries.differences import QUALITY, made_from, measures, shards, why_not_comparable
+from sae.table_files import read_table
 
 
 def compare(old: Version, new: Version, ledger: Path, most: int) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def _matches(old: Version, new: Version) -> pl.DataFrame:
     """The matches that the platform recorded, where the new one is current; otherwise made now."""
     ref = read_ref(new.store, Cell("feature_matches", new.facts["site"]))
     if ref and old.dictionary_id in new.before:
-        found = pl.read_parquet(new.store.verify(ref.files["feature_matches"])).filter(
+        found = read_table(new.store.verify(ref.files["feature_matches"])).filter(
             dictionary_id=new.dictionary_id, previous_dictionary_id=old.dictionary_id
         )
         if found.height:

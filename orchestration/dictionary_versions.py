@@ -14,6 +14,7 @@ from orchestration.refs import read_ref
 from sae.config import Workspace
 from sae.errors import AtlasError, ConfigError
 from sae.storage import Store, StoredFile
+from sae.table_files import read_table
 
 if TYPE_CHECKING:
     from sae.dictionaries.dictionary import Dictionary
@@ -59,7 +60,7 @@ class Version:
         file = self.tables.get(name)
         if file is None or not self.store.exists(file.path):
             return None
-        return pl.read_parquet(self.store.verify(file))
+        return read_table(self.store.verify(file))
 
 
 def find_version(workspace: Workspace, name: str) -> Version:

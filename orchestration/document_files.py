@@ -6,6 +6,7 @@ import polars as pl
 
 from sae.identity import bytes_id
 from sae.storage import Store, StoredFile
+from sae.table_files import read_table
 
 _AT_ONCE = 8
 """Pictures written at once: each waits for the disk, or for a store at the other end of a network."""
@@ -32,15 +33,15 @@ def _write_picture(store: Store, path: str, image: bytes) -> None:
 
 def read_documents(store: Store, file: StoredFile) -> pl.DataFrame:
     """The documents of a shard, with `image_path` and the pictures' bytes as `image`."""
-    frame = pl.read_parquet(store.verify(file))
+    frame = read_table(store.verify(file))
     images = [None if path is None else store.read_bytes(path) for path in frame["image_path"]]
     return frame.with_columns(pl.Series("image", images, dtype=pl.Binary))
 
 
 def document_rows(store: Store, file: StoredFile, tokens: StoredFile | None) -> pl.DataFrame:
     """The documents of a shard without their pictures' bytes; `n_tokens` is counted in a table of tokens, or null."""
-    frame = pl.read_parquet(store.verify(file))
+    frame = read_table(store.verify(file))
     if tokens is None:
         return frame.with_columns(pl.lit(None, pl.Int32).alias("n_tokens"))
-    counted = pl.read_parquet(store.verify(tokens), columns=["document_id"]).group_by("document_id").len("n_tokens")
+    counted = read_table(store.verify(tokens), columns=["document_id"]).group_by("document_id").len("n_tokens")
     return frame.join(counted, on="document_id", how="left").with_columns(pl.col("n_tokens").cast(pl.Int32))

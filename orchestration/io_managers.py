@@ -19,6 +19,7 @@ from orchestration.pinned import Pinned, open_subject
 from orchestration.refs import Ref, read_ref, write_ref
 from orchestration.resources import Artifact, Atlas
 from sae.storage import Store, StoredFile
+from sae.table_files import read_table
 
 if TYPE_CHECKING:
     from sae.activations.shard import ActivationShard
@@ -195,7 +196,7 @@ class TablesIOManager(ArtifactIOManager):
 
     def read(self, store: Store, ref: Ref) -> dict[str, pl.DataFrame]:
         """The tables by name."""
-        return {table: pl.read_parquet(store.verify(file)) for table, file in ref.files.items()}
+        return {table: read_table(store.verify(file)) for table, file in ref.files.items()}
 
 
 def move_folder(store: Store, source: Path, folder: str) -> dict[str, StoredFile]:

@@ -13,6 +13,7 @@ from orchestration.refs import read_ref
 from sae.config import Workspace
 from sae.errors import AtlasError, ConfigError
 from sae.storage import Store
+from sae.table_files import read_table
 
 if TYPE_CHECKING:
     from sae.labels.estimate import Estimate
@@ -204,7 +205,7 @@ def _current_tables(workspace: Workspace, only: Collection[str] | None) -> dict[
     known: set[str] = set()
     for pair in workspace.config.pairs():
         refs = {name: read_ref(store, Cell(name, pair)) for name in ("features", "examples", "logit_weights")}
-        tables = {name: pl.read_parquet(store.verify(ref.files[name])) for name, ref in refs.items() if ref is not None}
+        tables = {name: read_table(store.verify(ref.files[name])) for name, ref in refs.items() if ref is not None}
         if len(tables) < len(refs):
             continue
         ids = set(tables["features"]["feature_id"])

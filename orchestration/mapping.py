@@ -12,6 +12,7 @@ from orchestration.resources import Atlas, Stage
 from sae.errors import AtlasError
 from sae.identity import content_id
 from sae.storage import Store, StoredFile
+from sae.table_files import read_table
 
 
 def placed(
@@ -47,7 +48,7 @@ def placed(
 def _map_in(store: Store, file: StoredFile) -> pl.DataFrame | None:
     """A map as it was written; None for one that is lost or damaged, in whose place another is made."""
     try:
-        return pl.read_parquet(store.verify(file))
+        return read_table(store.verify(file))
     except AtlasError:
         return None
 

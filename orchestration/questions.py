@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import polars as pl
-
 from orchestration.chains import chain_through, sites_in_order
 from orchestration.partitions import Cell
 from orchestration.pinned import Pinned, device_of
@@ -13,6 +11,7 @@ from sae.catalog import open_catalog
 from sae.config import Workspace
 from sae.errors import AtlasError, ConfigError
 from sae.storage import Store
+from sae.table_files import read_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,5 +97,5 @@ def _maxima(pinned: Pinned) -> dict[int, float]:
     ref = read_ref(pinned.store, Cell("features", str(pinned.ref.partition)))
     if ref is None or ref.facts.get("dictionary_id") != pinned.dictionary_id:
         raise AtlasError("The features of this dictionary were not gathered yet. `atlas run` does that.")
-    frame = pl.read_parquet(pinned.store.verify(ref.files["features"]))
+    frame = read_table(pinned.store.verify(ref.files["features"]))
     return dict(frame.select("index", "max_activation").iter_rows())

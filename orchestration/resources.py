@@ -27,6 +27,7 @@ from orchestration.table_columns import described, stored_tables, table_metadata
 from sae.config import AtlasConfig, Workspace, load_workspace
 from sae.errors import AtlasError, DamagedFileError
 from sae.storage import Store, StoredFile
+from sae.table_files import read_table
 
 if TYPE_CHECKING:
     from sae.labels.ledger import Ledger
@@ -146,7 +147,7 @@ class Atlas(dg.ConfigurableResource):
 
     def table(self, cell: Cell, name: str) -> pl.DataFrame:
         """One table of an upstream cell."""
-        return pl.read_parquet(self.store.verify(self.ref(cell).files[name]))
+        return read_table(self.store.verify(self.ref(cell).files[name]))
 
     def stages(self, context: dg.AssetExecutionContext) -> "list[Stage]":
         """The stages of a step, none of them begun: every partition of the run, of each asset that it asks for."""

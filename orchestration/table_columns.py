@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
-import polars as pl
 
 from orchestration.refs import Ref
 from sae.catalog.schema import TABLES
 from sae.storage import Store
+from sae.table_files import read_table_schema
 
 Sources = tuple[tuple[str, str], ...]
 """Columns by asset and name."""
@@ -87,7 +87,7 @@ class TableColumn:
 def stored_tables(store: Store, ref: Ref) -> dict[str, list[TableColumn]]:
     """The columns of the Parquet files of an artifact, by table."""
     files = {role: file.path for role, file in ref.files.items() if file.path.endswith(".parquet")}
-    return {role: described(role, pl.read_parquet_schema(store.local(path))) for role, path in files.items()}
+    return {role: described(role, read_table_schema(store.local(path))) for role, path in files.items()}
 
 
 def described(table: str, schema: Mapping[str, Any]) -> list[TableColumn]:

@@ -22,6 +22,7 @@ from sae.config import load_workspace
 from sae.errors import AtlasError
 from sae.evaluation.gates import gate_table, reached
 from sae.storage import Store
+from sae.table_files import read_table
 
 FOLDER = Path(".demo/truth")
 REPORT = Path("truth.json")
@@ -102,7 +103,7 @@ def _evaluation(store: Store, pair: str) -> pl.DataFrame:
     ref = read_ref(store, Cell("evaluation", pair))
     if ref is None:
         raise AtlasError(f"{pair} has no evaluation: its dictionary did not pass the checks (see `atlas status`).")
-    return pl.read_parquet(store.verify(ref.files["evaluation"]))
+    return read_table(store.verify(ref.files["evaluation"]))
 
 
 if __name__ == "__main__":

@@ -56,9 +56,7 @@ class Store:
 
     @property
     def folder(self) -> Path:
-        """The root as a local path, also where it was given as `file://…`. Raises AtlasError where it is remote."""
-        if not self.is_local:
-            raise AtlasError(f"The store {self.root} is remote, a folder is wanted.")
+        """The root of a local store, also where it was given as `file://…`."""
         return Path(self._base)
 
     def exists(self, path: str) -> bool:
@@ -100,7 +98,7 @@ class Store:
 
     def place_of(self, path: Path) -> str | None:
         """A local path as a path of the store; None where it does not lie inside."""
-        root = Path(self._base).resolve()
+        root = self.folder.resolve()
         inside = self.is_local and path.resolve() != root and path.resolve().is_relative_to(root)
         return path.resolve().relative_to(root).as_posix() if inside else None
 

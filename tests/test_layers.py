@@ -1,6 +1,7 @@
 """Which folder may import which: the library knows nothing of the platform, the pages nothing of models."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,15 @@ for name in {names}:
     assert finished.returncode == 0, finished.stderr
 
 
+def test_parquet_is_read_by_path_alone():
+    """Polars takes a path for a pattern unless it is told: `sae/table_files.py` tells it."""
+    files = [file for folder in FORBIDDEN for file in (ROOT / folder).rglob("*.py")]
+
+    asking = {file.name for file in files if re.search(r"\b(read|scan)_parquet(_schema)?\b", _code(file))}
+
+    assert asking == {"table_files.py"}
+
+
 def test_no_file_is_long():
     files = [file for folder in [*FORBIDDEN, "tests"] for file in (ROOT / folder).rglob("*.py")]
 
@@ -68,3 +78,9 @@ def _imports(file: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found.add(node.module.split(".")[0])
     return found
+
+
+def _code(file: Path) -> str:
+    """Its names, without what stands in strings and comments."""
+    names = (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Name | ast.Attribute))
+    return " ".join(node.id if isinstance(node, ast.Name) else node.attr for node in names)

@@ -13,6 +13,7 @@ from orchestration.sources import NO_PART_OF_A_RECIPE
 from sae.catalog import Catalog
 from sae.identity import content_id, frame_id
 from sae.storage import Store, StoredFile
+from sae.table_files import read_table
 
 
 def feature_link(store: Store, catalog: Catalog, feature_id: str, pair: str) -> Link:
@@ -28,7 +29,7 @@ def feature_link(store: Store, catalog: Catalog, feature_id: str, pair: str) -> 
         return Link("feature", feature_id, row, (unchecked("table", why),))
     checks = [file_holds(store, file) for file in ref.files.values()]
     if all(check.outcome == "verified" for check in checks):
-        tables = {name: pl.read_parquet(store.local(file.path)) for name, file in ref.files.items()}
+        tables = {name: read_table(store.local(file.path)) for name, file in ref.files.items()}
         found = content_id({name: frame_id(frame) for name, frame in tables.items()})
         checks.append(same("content of the tables", found, ref.data_version))
         there = tables["features"].filter(pl.col("feature_id") == feature_id).select(columns.split(", ")).to_dicts()

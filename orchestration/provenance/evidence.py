@@ -11,6 +11,7 @@ from sae.catalog import Catalog
 from sae.errors import AtlasError
 from sae.identity import content_id
 from sae.storage import Store, StoredFile
+from sae.table_files import read_table
 
 _TOLERANCE = 1e-3
 """Of the activation: a matrix product of another shape rounds otherwise."""
@@ -88,7 +89,7 @@ def _tokens(store: Store, rows: pl.DataFrame, record: Mapping[str, Any], shard: 
 
     path = store.verify(StoredFile(**record["tokens"]))
     of_documents = pl.col("document_id").is_in(rows["document_id"].unique().to_list())
-    tokens = pl.read_parquet(path).filter(of_documents)
+    tokens = read_table(path).filter(of_documents)
     texts = tokens.with_columns(spelled(tokens)).group_by("document_id", maintain_order=True).agg("token")
     spelling = dict(texts.select("document_id", "token").iter_rows())
     wanted = []
@@ -106,7 +107,7 @@ def _activations(store: Store, rows: pl.DataFrame, record: Mapping[str, Any], di
     from sae.activations.shard import KEY
     from sae.dictionaries.layout import CONFIG, load_dictionary
 
-    tokens = pl.read_parquet(store.verify(StoredFile(**record["tokens"])), columns=["document_id", "position"])
+    tokens = read_table(store.verify(StoredFile(**record["tokens"])), columns=["document_id", "position"])
     at = rows.select("document_id", "position").join(
         tokens.with_row_index("row"), on=["document_id", "position"], how="left", maintain_order="left"
     )["row"]
@@ -147,7 +148,7 @@ def _documents(store: Store, rows: pl.DataFrame, files: Mapping[str, Any]) -> Li
 def _texts(store: Store, rows: pl.DataFrame, file: StoredFile, what: str) -> Check:
     from sae.corpora.documents import document_id
 
-    stored = pl.read_parquet(store.verify(file)).filter(pl.col("document_id").is_in(rows["document_id"].to_list()))
+    stored = read_table(store.verify(file)).filter(pl.col("document_id").is_in(rows["document_id"].to_list()))
     for row in stored.to_dicts():
         image = None if row["image_path"] is None else store.read_bytes(row["image_path"])
         if (found := document_id(row["corpus"], row["text"], image)) != row["document_id"]:

@@ -7,8 +7,6 @@ finds the document again and goes on.
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
-import polars as pl
-
 from orchestration.forgotten_list import read_forgotten, write_forgotten
 from orchestration.locking import writing
 from orchestration.observing import RETIRED_FACT
@@ -23,6 +21,7 @@ from orchestration.upkeep.traces import Sought, Trace, Traces, find_traces
 from sae.corpora.forgotten import Forgotten
 from sae.labels.redaction import redact
 from sae.storage import Store
+from sae.table_files import read_table
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def _listed(session: Session, store: Store, sought: Sought) -> Forgotten:
         shards[shard] = tuple(sorted({*shards.get(shard, ()), sought.content}))
         ref = read_ref(store, Cell("corpus", shard))
         if ref and store.exists(path := ref.files["documents"].path):
-            ids = pl.read_parquet(store.local(path), columns=["document_id"])["document_id"]
+            ids = read_table(store.local(path), columns=["document_id"])["document_id"]
             if ids.is_in(list(sought.document_ids)).all():
                 emptied[shard] = sources[shard]
     contents = {sought.content: utc_now(), **known.contents}

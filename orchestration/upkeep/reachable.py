@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from orchestration.observing import RETIRED_FACT
 from orchestration.partitions import PARTITIONED_BY, Cell, Keys
 from orchestration.refs import Ref, read_ref
@@ -19,6 +17,7 @@ from sae.catalog.versions import catalog_path, current_version, list_versions, s
 from sae.config.operations import RetentionConfig
 from sae.errors import AtlasError
 from sae.storage import Store
+from sae.table_files import read_table
 
 _FILE = {"path", "size", "sha256"}
 _RUNS = ("labels", "label_scores", "requests")
@@ -149,7 +148,7 @@ def _pictures(store: Store, paths: Iterable[str]) -> set[str]:
     shown: set[str] = set()
     for path in paths:
         if path.startswith("corpora/") and path.endswith(".parquet") and store.exists(path):
-            column = pl.read_parquet(store.local(path), columns=["image_path"])["image_path"]
+            column = read_table(store.local(path), columns=["image_path"])["image_path"]
             shown.update(column.drop_nulls())
     return shown
 

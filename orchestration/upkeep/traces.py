@@ -20,6 +20,7 @@ from sae.corpora.forgotten import content_hash
 from sae.errors import AtlasError
 from sae.labels.redaction import Row, Wanted, rows_holding
 from sae.storage import DAMAGED, TEMPORARY, Store
+from sae.table_files import read_table, read_table_schema
 
 _LEAST_PREFIX = 4
 _WORDS = ("labels", "clusters", "feature_map")
@@ -81,7 +82,7 @@ def find_document(store: Store, name: str) -> Sought:
     if len(name) < _LEAST_PREFIX:
         raise AtlasError(f"{name!r} is too short: give at least {_LEAST_PREFIX} digits of a document's id.")
     columns = ["document_id", "text", "image_path", "shard", "source"]
-    frames = [pl.read_parquet(store.local(path), columns=columns) for path in _parquet(store, "corpora")]
+    frames = [read_table(store.local(path), columns=columns) for path in _parquet(store, "corpora")]
     documents = pl.concat(frames) if frames else pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
     found = documents.filter(pl.col("document_id").str.starts_with(name))
     ids = found["document_id"].unique().to_list()
@@ -128,7 +129,7 @@ def _corpus_files(store: Store, sought: Sought) -> Iterator[Trace]:
     shown_by_others: set[str] = set()
     pictures: set[str] = set()
     for path in _parquet(store, "corpora"):
-        documents = pl.read_parquet(store.local(path), columns=["document_id", "image_path"])
+        documents = read_table(store.local(path), columns=["document_id", "image_path"])
         its = documents["document_id"].is_in(list(sought.document_ids))
         pictures.update(documents.filter(its)["image_path"].drop_nulls())
         shown_by_others.update(documents.filter(~its)["image_path"].drop_nulls())
@@ -142,7 +143,7 @@ def _corpus_files(store: Store, sought: Sought) -> Iterator[Trace]:
 def _activation_files(store: Store, sought: Sought, lengths: set[int]) -> Iterator[Trace]:
     """Tokens and vectors of the shards that hold it; its lengths in tokens are added to `lengths`."""
     for path in _parquet(store, "activations"):
-        ids = pl.read_parquet(store.local(path), columns=["document_id"])["document_id"]
+        ids = read_table(store.local(path), columns=["document_id"])["document_id"]
         counted = ids.filter(ids.is_in(list(sought.document_ids))).value_counts()
         if counted.height:
             lengths.update(counted["count"])
@@ -169,9 +170,9 @@ def _dictionaries(store: Store, paths: set[str]) -> Iterator[str]:
 def _table_files(store: Store, sought: Sought, dictionaries: set[str]) -> Iterator[Trace]:
     for path in _parquet(store, "tables"):
         _, table, name = path.split("/")
-        columns = pl.read_parquet_schema(store.local(path))
+        columns = read_table_schema(store.local(path))
         if "document_id" in columns:
-            ids = pl.read_parquet(store.local(path), columns=["document_id"])["document_id"]
+            ids = read_table(store.local(path), columns=["document_id"])["document_id"]
             if ids.is_in(list(sought.document_ids)).any():
                 yield Trace("tables", path, "it shows the document")
         elif table in _WORDS and name.split("-")[0] in dictionaries:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sae.errors import AtlasError
 from sae.identity import content_id, frame_id, tensors_id
+from sae.table_files import read_table
 
 KEY = "activations"
 """Name of the tensor in the file."""
@@ -126,7 +127,7 @@ def save_shard(shard: ActivationShard, tensors_path: Path, tokens_path: Path) ->
 def read_tokens(path: Path) -> pl.DataFrame:
     """The table of tokens of a shard. Raises AtlasError where the file is damaged."""
     try:
-        tokens = pl.read_parquet(path)
+        tokens = read_table(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise _damaged(path, " ".join(str(error).split())[:200]) from error
     if tokens.schema != TOKENS:

@@ -1,5 +1,6 @@
 """The large tables as immutable Parquet: one file a dictionary, sorted by feature, in small row groups."""
 
+import glob
 import io
 
 import duckdb
@@ -42,13 +43,14 @@ def write_parquet(store: Store, table: str, dictionary_id: str, frame: pl.DataFr
 def parquet_scan_sql(table: Table, paths: list[str]) -> str:
     """SELECT over the files, columns by name in the table's order; no rows where there is no file.
 
-    A cast to the type that the file has costs nothing, and lets DuckDB skip row groups as before.
+    A cast to the type that the file has costs nothing, and lets DuckDB skip row groups as before. DuckDB takes a path
+    for a pattern, and knows the brackets in which `glob.escape` puts what is none.
     """
     if not paths:
         columns = ", ".join(f'NULL::{column.type} AS "{column.name}"' for column in table.columns)
         return f"SELECT {columns} WHERE false"
     columns = ", ".join(f'"{column.name}"::{column.type} AS "{column.name}"' for column in table.columns)
-    return f"SELECT {columns} FROM read_parquet([{', '.join(literal(path) for path in paths)}])"
+    return f"SELECT {columns} FROM read_parquet([{', '.join(literal(glob.escape(path)) for path in paths)}])"
 
 
 def count_rows(store: Store, table: Table, file: StoredFile) -> int:
@@ -59,7 +61,7 @@ def count_rows(store: Store, table: Table, file: StoredFile) -> int:
     path = store.verify(file)
     with duckdb.connect() as connection:
         try:
-            scan = f"read_parquet({literal(str(path))})"
+            scan = f"read_parquet({literal(glob.escape(str(path)))})"
             described = connection.execute(f"SELECT column_name, column_type FROM (DESCRIBE FROM {scan})").fetchall()
             ((n_rows,),) = connection.execute(f"SELECT count(*) FROM {scan}").fetchall()
         except duckdb.Error as error:

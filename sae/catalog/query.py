@@ -1,6 +1,7 @@
 """Reading the catalog: a hardened read-only connection, and polars frames out of it."""
 
 import contextlib
+import glob
 import threading
 from collections.abc import Iterator, Sequence
 from types import TracebackType
@@ -177,8 +178,10 @@ def _harden(connection: duckdb.DuckDBPyConnection, database: str, paths: list[st
     """Allow the manifest's files alone (DuckDB adds its own, `<database>…`), then lock the settings.
 
     `allowed_paths`, not `allowed_directories`: DuckDB 2.0 lets `<allowed folder>/../elsewhere` through. Connections of
-    one process to one file share their settings, so a second reader finds them locked already, and checks them.
+    one process to one file share their settings, so a second reader finds them locked already, and checks them. DuckDB
+    looks for the pattern of `parquet_scan_sql`, then for the file that it finds: both are allowed.
     """
+    paths = list(dict.fromkeys(name for path in paths for name in (path, glob.escape(path))))
     listed = ", ".join(literal(path) for path in paths)
     for setting in (f"allowed_paths = [{listed}]", "enable_external_access = false", "lock_configuration = true"):
         with contextlib.suppress(duckdb.InvalidInputException):

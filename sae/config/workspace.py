@@ -45,7 +45,8 @@ def load_workspace(path: str | os.PathLike[str] | None = None) -> Workspace:
 
     A relative store starts at the config's folder; the state lies in a local one that replaces the config's.
 
-    Raises ConfigError naming the key, what was found and what is allowed.
+    Raises ConfigError naming the key, what was found and what is allowed, also on a `?` in the path of either: DuckDB
+    and Dagster's SQLite take what follows it for options.
     """
     file = Path(path or os.environ.get(CONFIG_VARIABLE) or "atlas.yaml").absolute()
     if not file.is_file():
@@ -56,6 +57,7 @@ def load_workspace(path: str | os.PathLike[str] | None = None) -> Workspace:
         store = str((file.parent / store).absolute())
         if os.environ.get("ATLAS_STORE"):
             state = Path(store) / "state"
+    _check_places(file.name, {"store": store, "state": str(state.absolute())})
     return Workspace(config=config, path=file, store=store, state=state.absolute())
 
 
@@ -73,3 +75,10 @@ def parse_config(data: bytes, name: str) -> AtlasConfig:
         return AtlasConfig.model_validate(raw)
     except ValidationError as error:
         raise ConfigError(f"{name}: {first_fault(error, AtlasConfig)}") from error
+
+
+def _check_places(file: str, places: dict[str, str]) -> None:
+    for name, place in places.items():
+        is_local = "://" not in place or place.startswith("file://")
+        if is_local and "?" in place:
+            raise ConfigError(f"{file}: {name}: {place} has a ? in it, with which no database can be written.")

@@ -7,7 +7,6 @@ of about 200 words, a row of a table is one document.
 
 import glob
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,14 +92,12 @@ def _parts(config: CorpusConfig, base: Path) -> dict[int, _Part]:
 def _paths(config: CorpusConfig, base: Path) -> list[Path]:
     found: set[str] = set()
     for pattern in config.paths:
-        full = Path(pattern).expanduser()
-        matches = glob.glob(str(full if full.is_absolute() else base / full), recursive=True)
-        files = {match for match in matches if os.path.isfile(match)}
+        # The base folder's own name is no pattern, whatever characters it has.
+        matches = glob.glob(str(Path(pattern).expanduser()), root_dir=base, recursive=True)
+        files = {str(match) for name in matches if (match := base / name).is_file()}
         if not files:
             raise AtlasError(f"No file matches {pattern!r} (relative paths start at {base}).")
         found |= files
-    if not found:
-        raise AtlasError("A corpus of files needs `paths`: glob patterns of the files to read.")
     for path in sorted(found):
         if not path.lower().endswith(_KINDS):
             raise AtlasError(f"{path}: files of this kind are not read. Known kinds: {', '.join(_KINDS)}.")

@@ -6,7 +6,7 @@ from tiny_pipeline import SITE, run, write_config
 
 @pytest.fixture(scope="module")
 def streamed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("streamed")
+    folder = tmp_path_factory.mktemp("streamed [test] *")  # A name that is no pattern.
     config = write_config(folder, lambda config: config["sites"][0].update(mode="streamed"))
     outcome = run(config)
     assert outcome.failed == {}

@@ -1,5 +1,6 @@
 """A wrong file gets one error that names the key, what was found and what is allowed."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,15 @@ def test_a_relative_store_and_its_state_start_at_the_configs_folder_wherever_one
 
     assert workspace.store == str(tmp_path / "elsewhere")
     assert workspace.state == tmp_path / "elsewhere/state"
+
+
+def test_a_folder_in_which_no_database_can_be_written_is_refused_in_words(tmp_path):
+    (tmp_path / "why?").mkdir()
+    file = tmp_path / "why?" / "atlas.yaml"
+    shutil.copy(ROOT / "atlas.yaml", file)
+
+    with pytest.raises(ConfigError, match=r"store: .*why\?.* has a \? in it"):
+        load_workspace(file)
 
 
 def test_two_dictionaries_of_one_name_are_refused():

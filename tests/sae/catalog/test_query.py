@@ -8,6 +8,7 @@ import pytest
 from catalog_fixture import LARGE, small_frames, small_parquet
 
 from sae.catalog import Catalog, open_catalog
+from sae.catalog.export import export_duckdb
 from sae.catalog.publish import build_candidate, publish
 from sae.catalog.schema import SCHEMA_VERSION
 from sae.catalog.versions import CURRENT, catalog_path, current_version
@@ -33,6 +34,23 @@ def test_rows_come_as_polars(catalog: Catalog):
     assert len(rows) == 1
     assert rows[0]["languages"] == {"en": 0.75, "ja": 0.25}
     assert rows[0]["top_tokens"] == ["Golden Gate Bridge", "ゴールデンゲートブリッジ"]
+
+
+def test_a_store_whose_folder_looks_like_a_pattern_is_read_and_exported(small_store: Path, tmp_path: Path):
+    root = tmp_path / "atlas [x] *"
+    shutil.copytree(small_store, root)
+    other = tmp_path / "atlas x *" / "tables"  # What the name of the first one means as a pattern.
+    shutil.copytree(small_store / "tables", other)
+    for path in other.rglob("*.parquet"):
+        path.write_bytes(b"another store's")
+
+    with open_catalog(Store(str(root))) as opened:
+        n = opened.sql("select count(*) from examples").item()
+    export_duckdb(Store(str(root)), root / "all.duckdb")
+
+    with duckdb.connect(str(root / "all.duckdb"), read_only=True) as exported:
+        assert exported.execute("select count(*) from examples").fetchall() == [(n,)]
+    assert n > 0
 
 
 def test_named_parameters_and_a_limit(catalog: Catalog):

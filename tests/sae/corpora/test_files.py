@@ -174,11 +174,22 @@ def test_a_bad_picture_in_a_row_is_named(picture: Any, says: str, tmp_path: Path
         _read(_config("a.jsonl", image="pic"), tmp_path)
 
 
+def test_a_folder_whose_name_looks_like_a_pattern_is_read(tmp_path: Path):
+    base = tmp_path / "atlas [t] *?"
+    (base / "data [1]").mkdir(parents=True)
+    (base / "data [1]" / "a.txt").write_text("Words.")
+    (base / "b.txt").write_text("Other words.")
+
+    found = _read(_config("**/a.txt", "?.txt"), base)
+
+    assert sorted(found["text"]) == ["Other words.", "Words."]
+
+
 def test_no_file_and_no_pattern_are_told_apart(tmp_path: Path):
     with pytest.raises(AtlasError, match=r"No file matches '\*\.txt'"):
         list_shards("mine", _config("*.txt"), 0, tmp_path)
-    with pytest.raises(AtlasError, match="needs `paths`"):
-        list_shards("mine", _config(), 0, tmp_path)
+    with pytest.raises(ValueError, match="needs `paths`"):
+        _config()
 
 
 def test_a_shard_that_is_not_there_is_refused(tmp_path: Path):
