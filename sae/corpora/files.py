@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from sae.config import CorpusConfig
 from sae.corpora.chunks import chunk_text, count_words
 from sae.corpora.documents import IMAGE_MARK, Document, document_id, documents_table
+from sae.corpora.named_pictures import named_pictures
 from sae.corpora.rows import row_document
 from sae.errors import AtlasError
 from sae.identity import bytes_id, content_id, file_sha256_once
@@ -33,9 +34,11 @@ _KINDS = (*_TEXT, ".jsonl", ".parquet", ".png", ".jpg", ".jpeg")
 
 @dataclass(frozen=True)
 class _Part:
-    """One shard: those documents of a file whose hash falls to `part` of `parts`."""
+    """One shard: those documents of a file whose hash falls to `part` of `parts`; it may be none."""
 
     path: Path
+    content: str
+    """Hash of the file, and of the pictures that it names."""
     part: int
     parts: int
 
@@ -50,7 +53,7 @@ def list_files(name: str, config: CorpusConfig, base: Path) -> dict[str, str]:
     shares = len(parts) if config.documents or config.tokens else None
     versions: dict[str, str] = {}
     for number, part in parts.items():
-        content = [part.path.name, file_sha256_once(part.path), part.part, part.parts]
+        content = [part.path.name, part.content, part.part, part.parts]
         versions[f"{name}-{number:0{_DIGITS}d}"] = content_id([content, options, shares])
     return versions
 
@@ -75,18 +78,26 @@ def read_files(name: str, config: CorpusConfig, number: int, base: Path) -> pl.D
 
 
 def _parts(config: CorpusConfig, base: Path) -> dict[int, _Part]:
-    paths = list({file_sha256_once(path): path for path in reversed(_paths(config, base))}.values())[::-1]
+    paths = {_content(path, config): path for path in reversed(_paths(config, base))}
     least = -(-config.shards // len(paths))
     parts: dict[int, _Part] = {}
-    for path in paths:
+    for content, path in reversed(paths.items()):
         count = max(least, -(-path.stat().st_size // _PART_BYTES))
         place = path.as_posix().removeprefix(f"{base.as_posix()}/")
         for part in range(count):
             number = int(bytes_id(f"{place}|{part}".encode())[:_HEX_DIGITS], 16)
             if number in parts:
                 raise AtlasError(f"{path} and {parts[number].path} make shards of one name. Rename one of them.")
-            parts[number] = _Part(path, part, count)
+            parts[number] = _Part(path, content, part, count)
     return parts
+
+
+def _content(path: Path, config: CorpusConfig) -> str:
+    own = file_sha256_once(path)
+    named = named_pictures(path, config.image, own) if config.image else ()
+    # One that is missing is told of when the shard is read, which is anew as soon as it is there.
+    pictures = [[name, file_sha256_once(path.parent / name)] for name in named if (path.parent / name).is_file()]
+    return content_id([own, pictures]) if pictures else own
 
 
 def _paths(config: CorpusConfig, base: Path) -> list[Path]:

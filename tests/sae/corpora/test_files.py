@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,68 @@ def test_rows_with_pictures(tmp_path: Path):
     assert set(found["text"]) == {"Look: <image>!", "<image> a dog", "<image> bytes"}
     assert set(found["image"]) == {PNG}
     assert set(found["modality"]) == {"image"}
+
+
+def _as_lines(folder: Path) -> None:
+    _jsonl(folder / "a.jsonl", [{"text": "a dog", "pic": "p.png"}, {"text": "none", "pic": None}])
+
+
+def _as_parquet(folder: Path) -> None:
+    pl.DataFrame({"text": ["a dog", "none"], "pic": ["p.png", None]}).write_parquet(folder / "a.parquet")
+
+
+def _as_struct(folder: Path) -> None:
+    rows = {"text": ["a dog"], "pic": [{"bytes": None, "path": "p.png"}]}
+    schema = {"text": pl.String, "pic": pl.Struct({"bytes": pl.Binary, "path": pl.String})}
+    pl.DataFrame(rows, schema=schema).write_parquet(folder / "a.parquet")
+
+
+@pytest.mark.parametrize("write", [_as_lines, _as_parquet, _as_struct])
+def test_a_changed_picture_that_a_table_names_changes_its_shards(write: Callable[[Path], None], tmp_path: Path):
+    config = _config("a.*", image="pic")
+    write(tmp_path)
+    without = list_shards("mine", config, 0, tmp_path)
+    (tmp_path / "p.png").write_bytes(PNG)
+    before = list_shards("mine", config, 0, tmp_path)
+
+    (tmp_path / "p.png").write_bytes(encode_picture(np.ones((3, 3, 3), np.uint8)))
+    (tmp_path / "q.png").write_bytes(PNG)
+    after = list_shards("mine", config, 0, tmp_path)
+
+    assert without.keys() == before.keys() == after.keys()
+    assert all(len({versions[shard] for versions in (without, before, after)}) == 3 for shard in before)
+
+
+def test_equal_tables_that_name_different_pictures_are_two(tmp_path: Path):
+    for folder, shade in (("a", 0), ("b", 1)):
+        (tmp_path / folder).mkdir()
+        _as_lines(tmp_path / folder)
+        (tmp_path / folder / "p.png").write_bytes(encode_picture(np.full((2, 2, 3), shade, np.uint8)))
+
+    found = _read(_config("*/a.jsonl", image="pic"), tmp_path)
+
+    assert found["image"].drop_nulls().n_unique() == 2
+
+
+def test_a_table_that_is_broken_is_listed_and_named_when_it_is_read(tmp_path: Path):
+    (tmp_path / "a.jsonl").write_text("{broken")
+    (tmp_path / "b.parquet").write_text("no Parquet")
+
+    shards = list_shards("mine", _config("*.*", image="pic"), 0, tmp_path)
+
+    for shard in shards:
+        with pytest.raises(AtlasError, match=r"is not JSON|no Parquet file"):
+            read_shard("mine", _config("*.*", image="pic"), 0, shard, tmp_path)
+
+
+def test_a_part_of_a_file_may_be_empty(tmp_path: Path):
+    (tmp_path / "a.txt").write_text("One small text.")
+    config = _config("a.txt", shards=5)
+
+    shards = [read_shard("mine", config, 0, name, tmp_path) for name in list_shards("mine", config, 0, tmp_path)]
+
+    assert sorted(len(shard) for shard in shards) == [0, 0, 0, 0, 1]
+    assert all(shard.schema == DOCUMENTS for shard in shards)
 
 
 def test_a_long_file_is_cut_and_dealt_to_the_shards(tmp_path: Path):
