@@ -166,6 +166,7 @@ def _shard_rows(accepted: Iterable[Ref]) -> list[dict[str, Any]]:
 def _corpus(store: Store, refs: Sequence[Ref], accepted: Iterable[Ref]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """`documents` and `shards`: all that an accepted dictionary pins, and the corpora as they are now."""
     files = {ref.files["documents"].path: ref.files["documents"] for ref in refs if ref.asset == "corpus"}
+    shards = {ref.files["documents"].path: str(ref.partition) for ref in refs if ref.asset == "corpus"}
     now = {ref.files["documents"].path: ref.finished_at for ref in refs if ref.asset == "corpus"}
     replaced = {str(ref.partition): ref.finished_at for ref in refs if ref.asset == "corpus"}
     left = [ref for ref in _shard_refs(store) if RETIRED_FACT in ref.facts]
@@ -176,13 +177,14 @@ def _corpus(store: Store, refs: Sequence[Ref], accepted: Iterable[Ref]) -> tuple
         for entry in ref.facts["activation_set"]["shards"]:
             file = StoredFile(**ref.facts["documents"][entry["record"]["shard"]])
             files[file.path] = file
+            shards[file.path] = entry["record"]["shard"]
             made.setdefault(file.path, ref.facts["documents_made_at"][entry["record"]["shard"]])
             tokens.setdefault(file.path, StoredFile(**entry["record"]["tokens"]))
     frames, rows = [], []
     for path, file in sorted(files.items()):
         frame = document_rows(store, file, tokens.get(path))
         frames.append(frame)
-        shard = str(frame["shard"][0])
+        shard = shards[path]  # An empty shard has no row to tell.
         rows.append(
             {
                 "shard": shard,

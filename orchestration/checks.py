@@ -16,7 +16,7 @@ from dagster import PreviewWarning
 from sae.config import CheckConfig
 
 CHECKS: dict[str, dict[str, str]] = {
-    "corpus": {"corpus_not_empty": "The shard holds at least one document."},
+    "corpus": {"corpus_not_empty": "The shard holds at least one document, or is a part of a file that does."},
     "activations": {"activations_finite": "Every stored activation is a finite number."},
     "activation_set": {"massive_rare": "Massive activations are under one in a hundred positions."},
     "dictionary_candidate": {

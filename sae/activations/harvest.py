@@ -14,7 +14,7 @@ from torch import Tensor
 from sae.activations.shard import TOKENS, ActivationShard, massive_limit
 from sae.errors import AtlasError
 from sae.models.encoding import Encoded
-from sae.models.hookpoints import hook_module, read_modules
+from sae.models.hookpoints import hook_module, hookpoint_width, read_modules
 from sae.models.inputs import Window, cut_windows, encode_documents, length_buckets
 from sae.models.pictures import decode_picture
 from sae.models.subject import Subject, collate
@@ -54,7 +54,8 @@ def harvest(
     Memory: the documents, about 150 bytes a token for tables, and one batch's activations and pictures. The vectors lie
     in a nameless file of the temporary folder (TMPDIR), mapped into memory, which is gone with the shard.
 
-    Raises AtlasError on an unknown hookpoint, a corpus without a token, and an activation that is not finite.
+    Documents without a token that the model reads make shards without a row. Raises AtlasError on an unknown hookpoint,
+    and an activation that is not finite.
     """
     modules = {hookpoint: hook_module(subject, hookpoint) for hookpoint in hookpoints}
     pictures = dict(documents.filter(pl.col("image").is_not_null()).select("document_id", "image").iter_rows())
@@ -62,7 +63,7 @@ def harvest(
     encoded = [(name, replace(one, image=None)) for name, one in encode_documents(subject, documents)]
     sequences = list(_sequences([e for _, e in encoded], min(subject.codec.context_size, batch_tokens)))
     if not sequences:
-        raise AtlasError(f"The corpus has no token that {subject.name} reads. Check the corpus's source in the config.")
+        return {hookpoint: _no_rows(hookpoint_width(subject, hookpoint), dtype) for hookpoint in modules}
     total = sum(len(e) for _, e in encoded)
     document_of_row = np.repeat(np.arange(len(encoded)), [len(e) for _, e in encoded])
 
@@ -110,6 +111,10 @@ def mapped_rows(rows: int, width: int, dtype: torch.dtype) -> Tensor:
         else:
             file.truncate(size)
         return torch.frombuffer(mmap.mmap(file.fileno(), size), dtype=dtype).view(rows, width)
+
+
+def _no_rows(width: int, dtype: torch.dtype) -> ActivationShard:
+    return ActivationShard(TOKENS.to_frame(), torch.empty(0, width, dtype=dtype))
 
 
 def _sequences(encoded: Sequence[Encoded], size: int) -> Iterator[_Sequence]:

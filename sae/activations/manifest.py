@@ -100,8 +100,12 @@ class ActivationSet:
 
     @property
     def massive_norm(self) -> float:
-        """L2 norm above which a position of another text counts as massive: the median of the train shards' limits."""
-        limits = [record.statistics.massive_norm for record in self.split("train")]
+        """L2 norm above which a position of another text counts as massive: the median of the train shards' limits.
+
+        A shard without a token has none.
+        """
+        filled = [record.statistics for record in self.split("train") if record.statistics.n_tokens]
+        limits = [statistics.massive_norm for statistics in filled]
         return median(math.inf if limit is None else limit for limit in limits)
 
     def split(self, name: Literal["train", "held_out"]) -> list[ShardRecord]:
@@ -148,12 +152,14 @@ def build_activation_set(
 ) -> ActivationSet:
     """Split the shards and work out the normalisation.
 
-    Of each corpus the last eighth of its shards by name, at least one, is held out. The scale and the mean come from
+    Of each corpus the last eighth of its shards by name, at least one, is held out; shards without a token that counts
+    are not counted, and of no consequence. The scale and the mean come from
     the trainable tokens of the train shards: `sqrt_d` makes their mean norm sqrt(d) (Anthropic, April 2024 update),
     `mean_square` their mean squared norm d (Templeton et al. 2024, "Scaling Monosemanticity").
-    Raises AtlasError when no train token is left.
+    Raises AtlasError on a corpus without a token, and when no train token is left.
     """
-    held_out = _held_out([record.shard for record in records])
+    _check_corpora(site, records)
+    held_out = _held_out([record.shard for record in records if record.statistics.n_trainable])
     entries = tuple(
         ShardEntry(record, "held_out" if record.shard in held_out else "train")
         for record in sorted(records, key=lambda record: record.shard)
@@ -202,6 +208,18 @@ def record_from_dict(fields: dict) -> ShardRecord:
         tokens=StoredFile(**fields["tokens"]),
         statistics=ShardStatistics(**fields["statistics"]),
     )
+
+
+def _check_corpora(site: str, records: Sequence[ShardRecord]) -> None:
+    tokens: dict[str, int] = defaultdict(int)
+    for record in records:
+        tokens[record.shard.rpartition("-")[0]] += record.statistics.n_tokens
+    for corpus, n in tokens.items():
+        if not n:
+            raise AtlasError(
+                f"The corpus {corpus} has no token that is read at {site}. Check its source in the config, or take it "
+                "out of the site's corpora."
+            )
 
 
 def _held_out(shards: Sequence[str]) -> set[str]:

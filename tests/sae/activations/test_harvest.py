@@ -14,10 +14,11 @@ from tiny_models import SENTENCES, tiny_documents
 from tiny_vision_models import VISION_FAMILIES, tiny_picture_documents, tiny_vision_subject
 
 from sae.activations.harvest import harvest, mapped_rows
-from sae.activations.shard import TOKENS
+from sae.activations.manifest import measure_shard
+from sae.activations.shard import TOKENS, open_shard, save_shard, shard_version
 from sae.corpora.documents import Document, documents_table
 from sae.errors import AtlasError
-from sae.models.hookpoints import read_outputs
+from sae.models.hookpoints import hookpoint_width, read_outputs
 from sae.models.inputs import cut_windows, encode_documents
 from sae.models.pictures import encode_picture
 from sae.models.subject import Subject, collate
@@ -225,9 +226,21 @@ def test_a_disk_without_room_is_told_before_the_first_pass_ends(llama: Subject, 
         harvest(llama, ["layers.0"], tiny_documents(), batch_tokens=64)
 
 
-def test_an_empty_corpus_and_an_unknown_hookpoint_are_refused(llama: Subject):
-    with pytest.raises(AtlasError, match="no token"):
-        harvest(llama, ["layers.0"], tiny_documents().head(0), batch_tokens=64)
+def test_documents_without_a_token_make_shards_without_a_row(llama: Subject, tmp_path: Path):
+    shards = harvest(llama, ["layers.0", "layers.1"], tiny_documents().head(0), batch_tokens=64, dtype=torch.bfloat16)
+
+    for shard in shards.values():
+        save_shard(shard, tmp_path / "tensors", tmp_path / "tokens")
+        read = open_shard(tmp_path / "tensors", tmp_path / "tokens")
+        assert read.tokens.schema == TOKENS
+        assert read.values.shape == (0, hookpoint_width(llama, "layers.0"))
+        assert read.values.dtype == torch.bfloat16
+        assert measure_shard(read).n_tokens == 0
+        assert measure_shard(read).massive_norm is None
+        assert shard_version(read) == shard_version(shard)
+
+
+def test_an_unknown_hookpoint_is_refused(llama: Subject):
     with pytest.raises(AtlasError, match=r"no hookpoint 'layers\.9'"):
         harvest(llama, ["layers.9"], tiny_documents(), batch_tokens=64)
 

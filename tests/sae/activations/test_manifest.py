@@ -94,6 +94,29 @@ def test_the_limit_of_massive_norms_is_the_train_shards_median(tmp_path: Path):
     assert build_activation_set("s", "h", "sqrt_d", records).massive_norm == 20.0
 
 
+def test_empty_shards_take_part_in_nothing(tmp_path: Path):
+    store = Store(str(tmp_path))
+    names = ["a-00000", "a-00001", "a-00002"]
+    without, _ = _set(store, names)
+    empty = [_stored(store, name, make_shard(torch.empty(0, 4))) for name in ("a-00003", "a-00004")]
+    limited = [replace(e.record, statistics=replace(e.record.statistics, massive_norm=9.0)) for e in without.shards]
+
+    made = build_activation_set("m.layers.0", "layers.0", "sqrt_d", [*limited, *empty])
+
+    assert [record.shard for record in made.split("held_out")] == ["a-00002"]
+    assert (made.scale, made.mean, made.massive_norm) == (without.scale, without.mean, 9.0)
+    assert len(made.shards) == 5
+
+
+def test_a_corpus_without_a_token_is_refused_in_words(tmp_path: Path):
+    store = Store(str(tmp_path))
+    made, _ = _set(store, ["a-00000", "a-00001"])
+    empty = _stored(store, "b-00000", make_shard(torch.empty(0, 4)))
+
+    with pytest.raises(AtlasError, match="The corpus b has no token that is read at s"):
+        build_activation_set("s", "h", "sqrt_d", [*(entry.record for entry in made.shards), empty])
+
+
 def test_one_shard_leaves_nothing_to_train_on(tmp_path: Path):
     store = Store(str(tmp_path))
     with pytest.raises(AtlasError, match="two shards or more"):
