@@ -60,13 +60,12 @@ def features_assets(keys: Keys) -> list[dg.AssetsDefinition]:
             done[0] += rows
             tick(done[0], total)
 
-        documents = dictionary.documents().filter(pl.col("image_path").is_not_null())
         found = gather_activity(
             dictionary.shards(),
             dictionary.dictionary,
             dictionary.dictionary_id,
             atlas.seed,
-            image_paths=dict(documents.select("document_id", "image_path").iter_rows()),
+            image_paths=dictionary.image_paths(),
             on_rows=on_rows,
         )
         tables = {

@@ -80,10 +80,12 @@ def _universality(atlas: Atlas, dictionary: Pinned, neurons: str, twin: str, twi
         if atlas.ref_or_none(Cell("dictionary", pair)) is None:
             return without_other(pair)
     other = atlas.dictionary(twin)
-    shards = list(zip(dictionary.shards(), other.shards(), strict=True))
+    shards = [pinned.shards() for pinned in (dictionary, other)]
     return universality(
-        max_correlations(dictionary.dictionary, other.dictionary, shards),
-        max_correlations(atlas.dictionary(neurons).dictionary, atlas.dictionary(twin_neurons).dictionary, shards),
+        max_correlations(dictionary.dictionary, other.dictionary, zip(*shards, strict=True)),
+        max_correlations(
+            atlas.dictionary(neurons).dictionary, atlas.dictionary(twin_neurons).dictionary, zip(*shards, strict=True)
+        ),
         other.dictionary_id,
     )
 

@@ -38,6 +38,12 @@ def read_documents(store: Store, file: StoredFile) -> pl.DataFrame:
     return frame.with_columns(pl.Series("image", images, dtype=pl.Binary))
 
 
+def image_paths(store: Store, file: StoredFile) -> dict[str, str]:
+    """The stored picture of those documents of a shard that hold one, by document id; no more than both is read."""
+    frame = pl.read_parquet(store.verify(file), columns=["document_id", "image_path"])
+    return dict(frame.drop_nulls("image_path").iter_rows())
+
+
 def document_rows(store: Store, file: StoredFile, tokens: StoredFile | None) -> pl.DataFrame:
     """The documents of a shard without their pictures' bytes; `n_tokens` is counted in a table of tokens, or null."""
     frame = read_table(store.verify(file))

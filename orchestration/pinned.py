@@ -4,7 +4,7 @@ Whatever follows a dictionary reads these, not the newest: new shards alone chan
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from orchestration.document_files import read_documents
+from orchestration.document_files import image_paths, read_documents
 from orchestration.predecessors import comparable
 from orchestration.refs import Ref
 from sae.storage import Store, StoredFile
@@ -71,14 +71,23 @@ class Basis:
         entries = [entry for entry in self.manifest.shards if split in (None, entry.split)]
         return [partial(self.source.open, entry.record) for entry in entries]
 
-    def shards(self, split: str | None = None) -> "list[ActivationShard]":
-        """The activation shards of one split, or of both: verified, their vectors read when asked for."""
-        return [opener() for opener in self.openers(split)]
+    def shards(self, split: str | None = None) -> "Sequence[ActivationShard]":
+        """The activation shards of one split, or of both: each verified and opened when its turn comes."""
+        from sae.activations.opening import OpenedInTurn
+
+        return OpenedInTurn(self.openers(split))
 
     def documents(self, split: str | None = None) -> pl.DataFrame:
         """The documents of one split, or of both, with pictures and mentions."""
         wanted = [entry.shard for entry in self.manifest.shards if split in (None, entry.split)]
         return pl.concat([self._documents_of_shard(shard) for shard in wanted])
+
+    def image_paths(self) -> dict[str, str]:
+        """The stored picture of those documents that hold one, by document id; neither texts nor pictures are read."""
+        found: dict[str, str] = {}
+        for entry in self.manifest.shards:
+            found |= image_paths(self.store, StoredFile(**self.facts["documents"][entry.shard]))
+        return found
 
     def _documents_of_shard(self, shard: str) -> pl.DataFrame:
         return read_documents(self.store, StoredFile(**self.facts["documents"][shard]))

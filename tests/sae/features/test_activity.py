@@ -1,10 +1,13 @@
 import math
+from functools import partial
+from weakref import WeakSet
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
 
+from sae.activations.opening import OpenedInTurn
 from sae.activations.shard import ActivationShard
 from sae.errors import AtlasError
 from sae.features import codes as code_module
@@ -188,3 +191,24 @@ def test_a_set_without_readable_positions_is_refused(planted_site):
 
     with pytest.raises(AtlasError, match="no readable position"):
         gather_activity(silenced, dictionary, "dict", seed=0)
+
+
+def test_no_more_than_one_shard_is_held_beside_the_one_that_is_read(planted_site):
+    shards, dictionary = planted_site()
+    many = [*shards, *planted_site(seed=1)[0], *planted_site(seed=2)[0]]
+    open_now: WeakSet[ActivationShard] = WeakSet()
+    most = [0]
+
+    def opener(shard: ActivationShard) -> ActivationShard:
+        opened = ActivationShard(shard.tokens, shard.values)
+        open_now.add(opened)
+        most[0] = max(most[0], len(open_now))
+        return opened
+
+    found = gather_activity(OpenedInTurn([partial(opener, shard) for shard in many]), dictionary, "dict", seed=3)
+
+    assert most[0] <= 2
+    whole = gather_activity(many, dictionary, "dict", seed=3)
+    assert found.features.equals(whole.features)
+    assert found.examples.equals(whole.examples)
+    assert found.coactivations.equals(whole.coactivations)
