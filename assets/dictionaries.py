@@ -9,12 +9,13 @@ import dagster as dg
 
 from orchestration.asset import Part, made, made_together, source
 from orchestration.checks import missed, quality_checks
+from orchestration.moments import utc_now
 from orchestration.parents import open_parent, parent_record, training_key
 from orchestration.partitions import Cell, Keys
 from orchestration.pinned import Basis
 from orchestration.predecessors import predecessor
 from orchestration.refs import PINNED_FACT, WITHDRAWN, Ref, file_faults
-from orchestration.resources import Atlas, Stage, utc_now
+from orchestration.resources import Atlas, Stage
 from orchestration.sources import recipe_facts, resolved_recipe
 from sae.config import RecipeConfig, load_workspace
 from sae.errors import AtlasError

@@ -11,9 +11,9 @@ from email.message import EmailMessage
 from http.client import HTTPException, HTTPMessage
 from typing import IO, Literal
 
+from orchestration.moments import utc_now
 from orchestration.partitions import Cell
 from orchestration.refs import read_ref
-from orchestration.resources import utc_now
 from sae.config.operations import AlertConfig, EmailConfig
 from sae.storage import Store
 

@@ -10,12 +10,13 @@ import polars as pl
 
 from orchestration.checks import missed
 from orchestration.document_files import document_rows
+from orchestration.moments import utc_now
 from orchestration.observing import RETIRED_FACT
 from orchestration.partitions import PARTITIONED_BY, Cell, Keys
 from orchestration.predecessors import comparable, provenance_of
 from orchestration.records import check_rows, edge_rows, lineage_rows, run_rows
 from orchestration.refs import Ref, read_ref
-from orchestration.resources import Atlas, utc_now
+from orchestration.resources import Atlas
 from sae.catalog.frames import empty_frame, frame_schema
 from sae.catalog.schema import NATIVE_TABLES, PARQUET_TABLES
 from sae.identity import canonical_json

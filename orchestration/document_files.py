@@ -40,7 +40,7 @@ def read_documents(store: Store, file: StoredFile) -> pl.DataFrame:
 
 def image_paths(store: Store, file: StoredFile) -> dict[str, str]:
     """The stored picture of those documents of a shard that hold one, by document id; no more than both is read."""
-    frame = pl.read_parquet(store.verify(file), columns=["document_id", "image_path"])
+    frame = read_table(store.verify(file), ["document_id", "image_path"])
     return dict(frame.drop_nulls("image_path").iter_rows())
 
 

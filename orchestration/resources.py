@@ -16,6 +16,7 @@ from orchestration import memory
 from orchestration.checks import CHECKS_FACT, Check
 from orchestration.lineage_events import LineageEvents
 from orchestration.locking import taken
+from orchestration.moments import utc_now
 from orchestration.partitions import SHARDS, Cell, Keys
 from orchestration.pinned import Pinned, device_of, open_subject
 from orchestration.progress import LineProgress
@@ -294,8 +295,3 @@ def _used(ref: Ref) -> dict[str, Any]:
         "peak_memory_mb": (ref.peak_memory_bytes or 0) / 1e6,
         "cost_usd": ref.cost_usd,
     }
-
-
-def utc_now() -> str:
-    """This moment in UTC, ISO 8601."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

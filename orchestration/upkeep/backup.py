@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from orchestration.locking import writing
-from orchestration.resources import utc_now
+from orchestration.moments import utc_now
 from sae.config import Workspace
 from sae.errors import AtlasError
 from sae.storage import DAMAGED, TEMPORARY, Store

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, replace
 
 from orchestration.forgotten_list import read_forgotten, write_forgotten
 from orchestration.locking import writing
+from orchestration.moments import utc_now
 from orchestration.observing import RETIRED_FACT
 from orchestration.partitions import Cell
 from orchestration.refs import WITHDRAWN, read_ref, ref_path, write_ref
-from orchestration.resources import utc_now
 from orchestration.runner import Outcome, Session, dagster_home, refresh
 from orchestration.sources import listed_shards
 from orchestration.upkeep.event_logs import delete_runs, scrub
