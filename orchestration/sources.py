@@ -11,6 +11,7 @@ from orchestration.partitions import Cell
 from sae.config import AtlasConfig, ImportConfig, ModelConfig, NeuronsConfig, RecipeConfig, Workspace
 from sae.config.labeling import MODEL_SCORERS, NO_MATTER
 from sae.corpora.python_docs import texts_version
+from sae.corpora.world import world_rules
 from sae.dictionaries.formats.files import hashes, source_files
 from sae.errors import AtlasError
 from sae.identity import content_id, file_sha256_once
@@ -159,8 +160,7 @@ def _site_version(config: AtlasConfig, name: str) -> str:
 def _model_version(model: ModelConfig, seed: int, base: Path) -> str:
     facts: dict[str, Any] = model.model_dump(exclude={"device", "attention"}, exclude_defaults=True)
     if model.source == "world":
-        facts["seed"] = seed
-        return content_id(facts)
+        return content_id(facts | {"seed": seed, "rules": world_rules()})
     if model.source == "one_layer":
         return content_id(facts | {"seed": seed if model.seed is None else model.seed, "texts": texts_version(seed)})
     own = base / Path(model.source).expanduser()

@@ -149,3 +149,11 @@ def test_a_new_option_at_its_default_leaves_every_source_as_it_is(workspace):
     assert changed(before, versions_with()) == set()
     assert changed(before, versions_with(recipe=1.0)) == set(), "said or not, a default is a default"
     assert changed(before, versions_with(recipe=2.0)) == {"recipe_config[one]"}
+
+
+def test_a_change_of_what_the_world_tells_moves_its_model_too(workspace, monkeypatch):
+    before = source_version(workspace(), Cell("model_source", "w"))
+
+    monkeypatch.setattr("orchestration.sources.world_rules", lambda: [["split.py", "another hash"]])
+
+    assert source_version(workspace(), Cell("model_source", "w")) != before
