@@ -35,7 +35,7 @@ def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
 
     @made_together(
         keys,
-        Part("dictionary_candidate", kinds={"pytorch", "safetensors"}, code_version="2"),
+        Part("dictionary_candidate", kinds={"pytorch", "safetensors"}, code_version="3"),
         group="dictionaries",
         after=["activation_set", "recipe_config"],
         together=lambda pair: keys.config.pairs()[pair][0],

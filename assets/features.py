@@ -104,7 +104,9 @@ def features_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         clusters = cluster_frame(places, labels["labels"])
         return tables_made(stage, dictionary, {"feature_map": places, "clusters": clusters}, facts=facts)
 
-    @made(keys, "logit_weights", group="features", loads=["dictionary", "features"], kinds={"pytorch"})
+    @made(
+        keys, "logit_weights", group="features", loads=["dictionary", "features"], kinds={"pytorch"}, code_version="2"
+    )
     def logit_weights(
         context: dg.AssetExecutionContext,
         atlas: Atlas,
@@ -112,13 +114,16 @@ def features_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         dictionary: Pinned,
         features: dict[str, pl.DataFrame],
     ) -> dg.MaterializeResult:
-        """The tokens that each feature makes likelier or less likely directly."""
+        """The tokens that each feature makes likelier or less likely directly; none of an encoder."""
         from sae.features.logit_weights import logit_weights as weigh
+        from sae.features.logit_weights import no_logit_weights
         from sae.models.readout import readout
 
         if kept := stage.kept():
             return kept
         subject = dictionary.subject()
+        if not subject.predicts_next:
+            return tables_made(stage, dictionary, {"logit_weights": no_logit_weights()})
         weights = readout(subject, dictionary.manifest.hookpoint)
         frame = weigh(dictionary.directions(features["features"]), weights, subject.codec.token)
         return tables_made(stage, dictionary, {"logit_weights": frame})

@@ -22,7 +22,8 @@ CHECKS: dict[str, dict[str, str]] = {
     "dictionary_candidate": {
         "fvu_below": "Fraction of variance unexplained on held-out tokens, at most `checks.fvu`.",
         "dead_below": "Share of dead latents, at most `checks.dead`.",
-        "loss_recovered_above": "Loss recovered on held-out documents, at least `checks.loss_recovered`.",
+        "loss_recovered_above": "Loss recovered on held-out documents, at least `checks.loss_recovered`; "
+        "not asked where the model predicts no next token.",
     },
     "labels": {
         "labels_cover": "Share of live features with a label, at least `checks.labels_cover`.",
@@ -41,6 +42,7 @@ CHECKS: dict[str, dict[str, str]] = {
 """Check names by asset, with what each means."""
 CHECKS_FACT = "checks"
 """The fact of an artifact that keeps the outcome of its checks."""
+NO_LOSS = "not measured, for the model predicts no next token"
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,14 @@ class Check:
 
     name: str
     passed: bool
-    value: float
+    value: float | None
+    """None where the check does not apply, as `note` says."""
     threshold: float
+    note: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.value:.4g} against {self.threshold:g}"
+        found = self.note if self.value is None else f"{self.value:.4g} against {self.threshold:g}"
+        return f"{self.name}: {found}"
 
     def result(self) -> dg.AssetCheckResult:
         """What Dagster records."""
@@ -61,7 +66,7 @@ class Check:
             passed=self.passed,
             check_name=self.name,
             severity=dg.AssetCheckSeverity.WARN,
-            metadata={"value": self.value, "threshold": self.threshold},
+            metadata={"value": self.note if self.value is None else self.value, "threshold": self.threshold},
         )
 
 
@@ -76,14 +81,19 @@ def at_least(name: str, value: float, threshold: float) -> Check:
 
 
 def quality_checks(quality: Mapping[str, Any], thresholds: CheckConfig) -> list[Check]:
-    """The checks that a candidate must pass to become current. What could not be measured passes none."""
+    """The checks that a candidate must pass to become current. What could not be measured passes none.
+
+    The loss is not asked of a model that predicts no next token (an encoder): `n_predicted` is None then.
+    """
     fvu, dead, recovered = (
         math.nan if quality[name] is None else quality[name] for name in ("fvu", "dead_fraction", "loss_recovered")
     )
     return [
         at_most("fvu_below", fvu, thresholds.fvu),
         at_most("dead_below", dead, thresholds.dead),
-        at_least("loss_recovered_above", recovered, thresholds.loss_recovered),
+        at_least("loss_recovered_above", recovered, thresholds.loss_recovered)
+        if quality.get("n_predicted", 0) is not None
+        else Check("loss_recovered_above", True, None, thresholds.loss_recovered, NO_LOSS),
     ]
 
 
@@ -96,6 +106,8 @@ def missed(quality: Mapping[str, Any], thresholds: CheckConfig, current: Mapping
     if faults or current is None:
         return "; ".join(faults)
     for name, sign in (("fvu", 1), ("dead_fraction", 1), ("loss_recovered", -1)):
+        if quality[name] is None or current[name] is None:
+            continue  # Nothing to hold against: the model predicts no next token.
         if sign * (quality[name] - current[name]) > thresholds.worse_by:
             faults.append(
                 f"{name}: {quality[name]:.4g} is worse than the current dictionary's {current[name]:.4g} "

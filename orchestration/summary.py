@@ -37,11 +37,13 @@ def _models(catalog: Catalog) -> list[str]:
 
 def _dictionary(row: dict[str, Any]) -> str:
     tokens = "trained elsewhere" if row["tokens_trained"] is None else f"{row['tokens_trained']:,} tokens"
+    recovered = "not measured, for the model predicts no next token"
+    if row["loss_recovered"] is not None:
+        recovered = f"{row['loss_recovered']:.1%} {_bar(row['loss_recovered'])}"
     return (
         f"\nDictionary {row['site']}.{row['recipe']} ({row['dictionary_id']}): {row['architecture']}, "
         f"{row['d_sae']:,} latents, {tokens}\n"
-        f"  variance explained {1 - row['fvu']:.1%} {_bar(1 - row['fvu'])}   loss recovered {row['loss_recovered']:.1%}"
-        f" {_bar(row['loss_recovered'])}\n"
+        f"  variance explained {1 - row['fvu']:.1%} {_bar(1 - row['fvu'])}   loss recovered {recovered}\n"
         f"  L0 {row['l0']:.1f}, dead {row['dead_fraction']:.1%}"
     )
 

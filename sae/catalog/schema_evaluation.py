@@ -72,7 +72,7 @@ CHECKS = Table(
         Column("name", "VARCHAR", "Name of the check."),
         Column("passed", "BOOLEAN", "Whether it passed."),
         Column("severity", "VARCHAR", "WARN: a fault is shown; what keeps it from readers are the gates."),
-        Column("value", "DOUBLE", "What was measured.", nullable=True),
+        Column("value", "DOUBLE", "What was measured; null where the check does not apply.", nullable=True),
         Column("threshold", "DOUBLE", "What was wanted.", nullable=True),
         run_id_column(),
         time_column("checked_at", "When it was checked"),

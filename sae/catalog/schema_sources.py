@@ -95,10 +95,17 @@ DICTIONARIES = Table(
         Column("l0", "DOUBLE", "Mean number of active features a token.", nullable=True),
         Column("dead_fraction", "DOUBLE", "Share of features that were never active, 0 to 1.", nullable=True),
         Column(
-            "ce_delta", "DOUBLE", "Rise of the cross-entropy with the reconstruction in, nats a token.", nullable=True
+            "ce_delta",
+            "DOUBLE",
+            "Rise of the cross-entropy with the reconstruction in, nats a token; null where the model predicts no next "
+            "token (an encoder).",
+            nullable=True,
         ),
         Column(
-            "loss_recovered", "DOUBLE", "Share of the loss recovered against zero ablation, 1 is all.", nullable=True
+            "loss_recovered",
+            "DOUBLE",
+            "Share of the loss recovered against zero ablation, 1 is all; null where the model predicts no next token.",
+            nullable=True,
         ),
         Column("code_version", "VARCHAR", "Version of the training code.", nullable=True),
         run_id_column(),

@@ -25,7 +25,8 @@ class CheckConfig(Section):
     dead: float = Field(default=0.2, ge=0, le=1)
     """Largest share of latents silent on the held-out and training tokens read."""
     loss_recovered: float = Field(default=0.9, le=1)
-    """Smallest share of the loss recovered when the reconstruction is spliced in."""
+    """Smallest share of the loss recovered when the reconstruction is spliced in; not asked of a model that predicts no
+    next token (an encoder)."""
     worse_by: float = Field(default=0.05, ge=0)
     """The most by which a dictionary trained again by the same recipe may be worse than the current one, in any of the
     three above."""

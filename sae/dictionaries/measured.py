@@ -23,6 +23,18 @@ from sae.models.subject import Subject
 LOSS_DOCUMENTS = 100
 """Held-out documents, those that the model reads, over which the loss recovered is measured."""
 _MEASURED_ROWS = 4096
+_LOSS = (
+    "ce_original",
+    "ce_spliced",
+    "ce_zero",
+    "ce_mean",
+    "ce_delta",
+    "loss_recovered",
+    "loss_recovered_from_mean",
+    "n_documents",
+    "n_predicted",
+)
+"""What the quality says of the loss, by the names of `LossRecovered`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +45,10 @@ class Measured:
     """The same, with the model and the hookpoint in its metadata."""
     quality: dict[str, float | int | None]
     """`DictionaryMetrics` on held-out tokens and `LossRecovered` on held-out documents, by their names. Its
-    `dead_fraction` is of latents silent on the held-out and the train tokens."""
+    `dead_fraction` is of latents silent on the held-out and the train tokens. Of a model that predicts no next token
+    (an encoder) everything about the loss is None, `n_predicted` too: nothing was spliced."""
     loss_groups: list[LossRecovered]
-    """The loss recovered by groups of held-out documents, for its interval."""
+    """The loss recovered by groups of held-out documents, for its interval; empty where nothing was spliced."""
     density: Tensor
     """float32 [d_sae]: share of the held-out tokens on which a latent is active."""
 
@@ -49,6 +62,7 @@ def measure_dictionary(
 ) -> Measured:
     """Measure on the set's held-out shards, and on the first held-out `documents` by id.
 
+    The loss is measured where the subject `predicts_next`: of other logits the next token's loss means nothing.
     Raises AtlasError as `evaluate` and `loss_by_group` do.
     """
     openers = {
@@ -60,15 +74,17 @@ def measure_dictionary(
     described = _described(dictionary, subject, activation_set.hookpoint, encoded)
     found = evaluate(described, held_out_batches(openers["held_out"], _MEASURED_ROWS))
     silent = still_silent(described, found.density == 0, held_out_batches(openers["train"], _MEASURED_ROWS))
-    loss_groups = loss_by_group(
-        subject,
-        activation_set.hookpoint,
-        described,
-        encoded,
-        mean=torch.tensor(activation_set.mean),
-        massive_norm=activation_set.massive_norm,
-    )
-    quality = _quality(found, float(silent.double().mean()), pooled(loss_groups))
+    loss_groups: list[LossRecovered] = []
+    if subject.predicts_next:
+        loss_groups = loss_by_group(
+            subject,
+            activation_set.hookpoint,
+            described,
+            encoded,
+            mean=torch.tensor(activation_set.mean),
+            massive_norm=activation_set.massive_norm,
+        )
+    quality = _quality(found, float(silent.double().mean()), pooled(loss_groups) if loss_groups else None)
     return Measured(described, quality, loss_groups, found.density)
 
 
@@ -96,7 +112,7 @@ def _described(dictionary: Dictionary, subject: Subject, hookpoint: str, encoded
 
 
 def _quality(
-    measured: DictionaryMetrics, dead_fraction: float, recovered: LossRecovered
+    measured: DictionaryMetrics, dead_fraction: float, recovered: LossRecovered | None
 ) -> dict[str, float | int | None]:
     quality: dict[str, float | int | None] = {
         "fvu": measured.fvu,
@@ -105,14 +121,6 @@ def _quality(
         "cosine": measured.cosine,
         "relative_norm": measured.relative_norm,
         "n_tokens": measured.n_tokens,
-        "ce_original": recovered.ce_original,
-        "ce_spliced": recovered.ce_spliced,
-        "ce_zero": recovered.ce_zero,
-        "ce_mean": recovered.ce_mean,
-        "ce_delta": recovered.ce_delta,
-        "loss_recovered": recovered.loss_recovered,
-        "loss_recovered_from_mean": recovered.loss_recovered_from_mean,
-        "n_documents": recovered.n_documents,
-        "n_predicted": recovered.n_predicted,
+        **{name: None if recovered is None else getattr(recovered, name) for name in _LOSS},
     }
     return {name: value if value is None or math.isfinite(value) else None for name, value in quality.items()}

@@ -66,8 +66,12 @@ def neuron_measure(features: pl.DataFrame) -> Measure:
 def loss_measures(groups: Sequence[LossRecovered], seed: int) -> list[Measure]:
     """`loss_recovered` and `ce_delta` (nats a predicted token) over all groups of documents, with intervals by group.
 
-    The control of `loss_recovered` is what the mean activation recovers, where it was spliced too.
+    The control of `loss_recovered` is what the mean activation recovers, where it was spliced too. Without a group,
+    which is so of a model that predicts no next token, neither has a value.
     """
+    if not groups:
+        unmeasured = {"unit": "documents", "missing": "the model predicts no next token"}
+        return [Measure(metric, None, 0, details=unmeasured) for metric in ("loss_recovered", "ce_delta")]
     n = np.array([group.n_predicted for group in groups], dtype=np.float64)
     original, spliced, zero = (
         n * np.array([getattr(group, name) for group in groups]) for name in ("ce_original", "ce_spliced", "ce_zero")

@@ -13,6 +13,18 @@ from sae.features.neighbors import Directions
 
 _BLOCK = 256
 
+LOGIT_WEIGHTS = {
+    "feature_id": pl.String,
+    "dictionary_id": pl.String,
+    "index": pl.Int32,
+    "sign": pl.String,
+    "rank": pl.Int32,
+    "token_id": pl.Int32,
+    "token": pl.String,
+    "weight": pl.Float32,
+}
+"""The frame's columns."""
+
 
 def logit_weights(
     directions: Directions, unembedding: Tensor, token: Callable[[int], str], size: int = 10
@@ -56,17 +68,10 @@ def logit_weights(
                 )
             )
     if not parts:
-        return pl.DataFrame(schema=_SCHEMA)
+        return no_logit_weights()
     return pl.concat(parts).sort("index", pl.col("sign") == "negative", "rank")
 
 
-_SCHEMA = {
-    "feature_id": pl.String,
-    "dictionary_id": pl.String,
-    "index": pl.Int32,
-    "sign": pl.String,
-    "rank": pl.Int32,
-    "token_id": pl.Int32,
-    "token": pl.String,
-    "weight": pl.Float32,
-}
+def no_logit_weights() -> pl.DataFrame:
+    """The frame `logit_weights` of a model that predicts no next token: a direction adds to no logits of one."""
+    return pl.DataFrame(schema=LOGIT_WEIGHTS)

@@ -15,6 +15,7 @@ from sae.config import ModelConfig
 from sae.errors import AtlasError
 from sae.identity import tensors_id
 from sae.models.encoding import Codec
+from sae.models.heads import predicts_next
 from sae.models.processors import patch_id, save_processor
 from sae.models.sources import LoadedSource, load_source
 from sae.models.structure import context_size, layer_count
@@ -148,6 +149,7 @@ def transformers_subject(loaded: LoadedSource, name: str, source: str, revision:
         modalities=("text", "code", "image") if pictures else ("text", "code"),
         source=source,
         revision=revision,
+        predicts_next=predicts_next(model),
     )
 
 

@@ -36,6 +36,8 @@ class Subject:
     """What it reads."""
     source: str
     revision: str | None
+    predicts_next: bool = True
+    """Whether its logits at a position are of the next token; an encoder's are not, where it has any."""
 
     @property
     def device(self) -> torch.device:

@@ -7,8 +7,10 @@ import pytest
 import torch
 from tiny_models import CONTEXT, D_MODEL, ENCODERS, FAMILIES, MORE_FAMILIES, N_LAYERS, SENTENCES, tiny_subject
 from torch import Tensor, nn
+from transformers import BertConfig, BertLMHeadModel
 
 from sae.errors import AtlasError
+from sae.models.heads import predicts_next
 from sae.models.hookpoints import hook_module, list_hookpoints, read_outputs, replaced_output
 from sae.models.subject import Subject, collate, final_norm
 
@@ -39,6 +41,23 @@ _NORMALISED_PARTS = ("gemma2", "gemma3", "bert", "roberta", "distilbert")
 @pytest.fixture(scope="module", params=FAMILIES + MORE_FAMILIES)
 def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Subject]:
     return request.param, tiny_subject(request.param, tmp_path_factory.mktemp(request.param))
+
+
+def test_an_encoder_predicts_no_next_token(family: tuple[str, Subject]):
+    name, subject = family
+
+    assert subject.predicts_next == (name not in ENCODERS)
+
+
+def test_a_causal_head_on_an_encoder_reads_both_ways_unless_it_is_a_decoder():
+    sizes = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 8}
+
+    found = [
+        predicts_next(BertLMHeadModel(BertConfig(**sizes, vocab_size=9, is_decoder=decoder)))
+        for decoder in (False, True)
+    ]
+
+    assert found == [False, True]
 
 
 def test_a_block_is_what_the_model_reports_as_its_hidden_state(family: tuple[str, Subject]):
