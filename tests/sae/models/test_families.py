@@ -50,7 +50,7 @@ def test_an_encoder_predicts_no_next_token(family: tuple[str, Subject]):
 
 
 def test_a_causal_head_on_an_encoder_reads_both_ways_unless_it_is_a_decoder():
-    sizes = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 8}
+    sizes: dict[str, Any] = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 8}
 
     found = [
         predicts_next(BertLMHeadModel(BertConfig(**sizes, vocab_size=9, is_decoder=decoder)))
