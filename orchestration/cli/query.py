@@ -12,7 +12,7 @@ from orchestration.cli.tables import plain, print_rows
 from sae.catalog import open_catalog
 from sae.catalog.search import search_catalog
 from sae.config import load_workspace
-from sae.errors import AtlasError
+from sae.errors import AtlasError, ConfigError
 from sae.storage import Store
 
 JSON_OPTION = typer.Option("--json", help="Print JSON.")
@@ -41,6 +41,8 @@ def sql(
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> None:
     """Query the published catalog (read-only)."""
+    if as_json and output not in (Format.table, Format.json):
+        raise ConfigError(f"--json and --format {output} are two answers: give one of them.")
     with open_catalog(Store(load_workspace().store), catalog_version) as catalog:
         show(catalog.sql(query), Format.json if as_json else output)
 

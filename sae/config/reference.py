@@ -21,8 +21,9 @@ _PREFACE = """\
 the state lies too where it is local. Relative paths start at the config's folder. An unknown key is refused with those
 that are allowed. What a change makes stale is what depends on it: `atlas status` says what.
 
-`source: huggingface` needs `pip install datasets`, an approximate index of neighbours `pip install faiss-cpu`. Keys and
-passwords come from the environment alone: `OPENAI_API_KEY`, `ATLAS_WEBHOOK_TOKEN`, `ATLAS_SMTP_PASSWORD`.
+`source: huggingface` needs `pip install datasets`; an approximate index of neighbours the extra `index`, `openlineage`
+the extra of that name: `pip install -e '.[index,openlineage]' -c constraints.txt`. Keys and passwords come from the
+environment alone: `OPENAI_API_KEY`, `ATLAS_WEBHOOK_TOKEN`, `ATLAS_SMTP_PASSWORD`.
 
 This page is made from `sae/config/`: `python -m sae.config.reference > docs/configuration.md`.
 """
