@@ -21,7 +21,7 @@ _STRIDE = 10_000
 
 def list_huggingface(name: str, config: CorpusConfig, base: Path) -> dict[str, str]:
     """Shards and their versions, which follow the data set's commit (or the files of a local folder)."""
-    dataset = _dataset(config)
+    dataset = str(config.dataset)
     made_of = [dataset, config.config, config.split, config.text, config.language, config.image]
     revision = _revision(dataset, base)
     share = [config.documents, config.tokens, shard_count(config)]
@@ -39,7 +39,7 @@ def read_huggingface(name: str, config: CorpusConfig, index: int, base: Path) ->
     if importlib.util.find_spec("datasets") is None:
         raise AtlasError("A huggingface corpus needs the package datasets. Install it: `pip install datasets`.")
     datasets: Any = importlib.import_module("datasets")
-    dataset = _dataset(config)
+    dataset = str(config.dataset)
     local = base / dataset
     try:
         rows = datasets.load_dataset(
@@ -76,12 +76,6 @@ def _take(
         yield document
         if words >= most_words:
             return
-
-
-def _dataset(config: CorpusConfig) -> str:
-    if not config.dataset:
-        raise AtlasError("A huggingface corpus needs `dataset`: the id of a data set on the hub, or a folder.")
-    return config.dataset
 
 
 def _revision(dataset: str, base: Path) -> str:

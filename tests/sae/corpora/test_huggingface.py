@@ -32,11 +32,6 @@ def test_without_the_package_the_error_says_how_to_install_it(tmp_path: Path, mo
         read_shard("web", _config(), 0, "web-00000", tmp_path)
 
 
-def test_a_corpus_needs_the_data_sets_name():
-    with pytest.raises(AtlasError, match="needs `dataset`"):
-        list_shards("web", _config(dataset=None), 0)
-
-
 def test_versions_follow_a_local_folders_files(tmp_path: Path):
     _folder(tmp_path)
     before = list_shards("web", _config(), 0, tmp_path)
