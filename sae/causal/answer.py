@@ -52,7 +52,13 @@ class Answer:
 
 
 def answer_of(subject: Subject, target: str, baseline: str | None) -> Answer:
-    """The tokens of two continuations. Raises AtlasError when they are the same, or the vocabulary has not got them."""
+    """The tokens of two continuations.
+
+    Raises AtlasError when they are the same, when the vocabulary has not got them, and of a model that goes on from
+    nothing.
+    """
+    if not subject.predicts_next:
+        raise AtlasError(f"{subject.name} predicts no next token: questions with a target are for models that do.")
     answer = Answer(
         tuple(subject.codec.continuation(target)),
         None if baseline is None else tuple(subject.codec.continuation(baseline)),

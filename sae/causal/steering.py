@@ -58,9 +58,11 @@ def steer(
 
     A setting holds several features at once; an empty one is the model by itself. Clamped are all positions, those of
     pictures and of the completion too, except special tokens and massive activations (norm above `massive_norm`),
-    which dictionaries do not read. Raises AtlasError where prompt and completion exceed the context, and where a
-    setting clamps a feature twice.
+    which dictionaries do not read. Raises AtlasError where prompt and completion exceed the context, where a setting
+    clamps a feature twice, and of a model that predicts no next token.
     """
+    if not subject.predicts_next:
+        raise AtlasError(f"{subject.name} predicts no next token: it goes on from no text, steered or not.")
     length = len(encoded) + new_tokens
     if length > subject.codec.context_size:
         raise AtlasError(
