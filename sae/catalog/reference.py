@@ -2,6 +2,7 @@
 
 from sae.catalog.schema import SCHEMA_VERSION, TABLES, VIEWS
 from sae.catalog.table import Column, Table, View
+from sae.markdown import table_cell
 
 _PREFACE = """\
 # The catalog's tables
@@ -17,7 +18,7 @@ def reference() -> str:
     """Every table and view with its columns, types and comments, as one Markdown page."""
     relations: list[Table | View] = [*TABLES.values(), *VIEWS.values()]
     index = ["| Table | What a row is |", "|---|---|"]
-    index += [f"| [{relation.name}](#{relation.name}) | {_cell(relation.comment)} |" for relation in relations]
+    index += [f"| [{relation.name}](#{relation.name}) | {table_cell(relation.comment)} |" for relation in relations]
     parts = [_PREFACE.format(version=SCHEMA_VERSION), "\n".join(index), *map(_section, relations)]
     return "\n".join(f"{part.rstrip()}\n" for part in parts)
 
@@ -43,14 +44,7 @@ def _traits(relation: Table | View) -> list[str]:
 
 def _comment(column: Column) -> str:
     allowed = f" One of: {', '.join(column.values)}." if column.values else ""
-    return _cell(column.comment + allowed)
-
-
-def _cell(text: str) -> str:
-    """A text inside a Markdown table; angle brackets would be read as markup outside code."""
-    outside = text.replace("|", "\\|").split("`")
-    outside[::2] = [part.replace("<", "&lt;") for part in outside[::2]]
-    return "`".join(outside)
+    return table_cell(column.comment + allowed)
 
 
 if __name__ == "__main__":

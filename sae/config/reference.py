@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from sae.config.atlas import AtlasConfig
 from sae.config.section import Section
+from sae.markdown import table_cell
 
 _PREFACE = """\
 # The config, key by key
@@ -63,7 +64,7 @@ def _table(path: str, kind: type[Section]) -> str:
     lines += ["| Key | What it says | Type | Default |", "|---|---|---|---|"]
     for name, field in kind.model_fields.items():
         cells = (f"`{name}`", texts.get(name, ""), _words(field.annotation, field.metadata), _default(field))
-        lines.append(f"| {' | '.join(map(_cell, cells))} |")
+        lines.append(f"| {' | '.join(map(table_cell, cells))} |")
     return "\n".join(lines)
 
 
@@ -109,13 +110,6 @@ def _default(field: FieldInfo) -> str:
     if isinstance(value, Section) or value is None or value == ():
         return ""
     return f"`{list(value) if isinstance(value, tuple) else value}`"
-
-
-def _cell(text: str) -> str:
-    """A text inside a Markdown table; angle brackets would be read as markup outside code."""
-    outside = text.replace("|", "\\|").split("`")
-    outside[::2] = [part.replace("<", "&lt;") for part in outside[::2]]
-    return "`".join(outside)
 
 
 if __name__ == "__main__":
