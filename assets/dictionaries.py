@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -102,8 +102,10 @@ def dictionaries_assets(keys: Keys) -> list[dg.AssetsDefinition]:
         context.log.warning(f"{candidate.data_version} is kept but not current: {rejected['because']}")
         if previous is None or file_faults(atlas.store, previous):
             return None
-        same = previous.data_version == candidate.data_version
-        return stage.adopted(candidate if same else previous, {"accepted": False, "rejected": rejected})
+        if previous.data_version == candidate.data_version:
+            # The same weights, made again: what the accepted one pins stays, its folder tells of the new training.
+            previous = replace(previous, files=candidate.files)
+        return stage.adopted(previous, {"accepted": False, "rejected": rejected})
 
     return [
         source(keys, "recipe_config", group="dictionaries", description="A recipe with its seed."),
