@@ -40,6 +40,7 @@ from sae.features.logit_weights import logit_weights
 from sae.features.neighbors import live_directions
 from sae.models.readout import readout
 from sae.models.subject import Subject
+from sae.threads import one_thread
 from sae.world.codec import build_codec
 from sae.world.facts import load_facts
 from sae.world.loading import world_subject
@@ -58,10 +59,8 @@ def strict() -> list[Question]:
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
     # Passes this small lose more to waiting threads than they gain, above all on a busy machine.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="module")

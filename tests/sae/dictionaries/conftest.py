@@ -14,6 +14,7 @@ from sae.config import RecipeConfig
 from sae.dictionaries.dictionary import Dictionary
 from sae.models.encoding import Encoded, Modality
 from sae.models.subject import Subject, freeze
+from sae.threads import one_thread
 
 MakeDictionary = Callable[..., Dictionary]
 
@@ -21,10 +22,8 @@ MakeDictionary = Callable[..., Dictionary]
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
     # Steps this small lose more to waiting threads than they gain, above all on a busy machine.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with one_thread():
+        yield
 
 
 @dataclass(frozen=True)
